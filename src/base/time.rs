@@ -1,0 +1,216 @@
+//! Wall-clock instants and durations in whole microseconds, and their one text form (RFC 3339).
+//!
+//! Frames, runs, requests and reports all speak `UnixMicros`; conversion from and to text, 90 kHz ticks or NTP happens here only.
+
+use std::{
+    fmt,
+    ops::{Add, Sub},
+    str::FromStr,
+};
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMicros(pub i64);
+
+/// A signed span of time in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Micros(pub i64);
+
+/// The half-open range of time `start..end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimeRange {
+    /// First instant inside.
+    pub start: UnixMicros,
+    /// First instant after.
+    pub end: UnixMicros,
+}
+
+/// A time that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "time `{text}` is not understood; write RFC 3339 with a zone, such as 2026-11-23T14:00:00Z or 2026-11-23T21:00:00+07:00"
+)]
+pub struct TimeError {
+    text: String,
+}
+
+/// Seconds from the NTP epoch (1900) to the Unix epoch (1970), RFC 5905 §6.
+const NTP_TO_UNIX_SECONDS: i64 = 2_208_988_800;
+
+impl UnixMicros {
+    /// Before every instant in use.
+    pub const MIN: Self = Self(i64::MIN);
+    /// After every instant in use.
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// The 64-bit NTP timestamp (seconds since 1900 in 32.32 fixed point) of RTCP sender reports, RFC 3550 §4.
+    /// The era is taken so that the result lies between 1968 and 2104.
+    pub fn from_ntp(ntp: u64) -> Self {
+        let mut seconds = (ntp >> 32) as i64;
+        if seconds < 0x8000_0000 {
+            seconds += 1 << 32;
+        }
+        let micros = ((ntp & 0xffff_ffff) * 1_000_000 + (1 << 31)) >> 32;
+        Self((seconds - NTP_TO_UNIX_SECONDS) * 1_000_000 + micros as i64)
+    }
+
+    /// The NTP timestamp of this instant, RFC 3550 §4.
+    pub fn to_ntp(self) -> u64 {
+        let seconds = self.0.div_euclid(1_000_000) + NTP_TO_UNIX_SECONDS;
+        let micros = self.0.rem_euclid(1_000_000) as u64;
+        ((seconds as u64) << 32) | ((micros << 32) / 1_000_000)
+    }
+
+    /// The time from `earlier` to `self`.
+    pub fn since(self, earlier: Self) -> Micros {
+        Micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Micros {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// `seconds` whole seconds.
+    pub const fn from_secs(seconds: i64) -> Self {
+        Self(seconds * 1_000_000)
+    }
+
+    /// `millis` milliseconds.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis * 1_000)
+    }
+
+    /// As seconds.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
+    /// As a standard duration; negative spans become zero.
+    pub fn to_std(self) -> std::time::Duration {
+        std::time::Duration::from_micros(self.0.max(0) as u64)
+    }
+}
+
+impl TimeRange {
+    /// The range `start..end`; `None` when it is empty or reversed.
+    pub fn new(start: UnixMicros, end: UnixMicros) -> Option<Self> {
+        (start < end).then_some(Self { start, end })
+    }
+
+    /// All time.
+    pub const ALL: Self = Self {
+        start: UnixMicros::MIN,
+        end: UnixMicros::MAX,
+    };
+
+    /// Whether `time` lies inside.
+    pub fn contains(&self, time: UnixMicros) -> bool {
+        self.start <= time && time < self.end
+    }
+
+    /// How long the range is.
+    pub fn duration(&self) -> Micros {
+        self.end.since(self.start)
+    }
+}
+
+impl Add<Micros> for UnixMicros {
+    type Output = Self;
+    fn add(self, span: Micros) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+impl Sub<Micros> for UnixMicros {
+    type Output = Self;
+    fn sub(self, span: Micros) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+}
+
+impl Add for Micros {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sub for Micros {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl FromStr for UnixMicros {
+    type Err = TimeError;
+
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        let instant: jiff::Timestamp = text.trim().parse().map_err(|_| TimeError {
+            text: text.to_owned(),
+        })?;
+        Ok(Self(instant.as_microsecond()))
+    }
+}
+
+/// RFC 3339 in UTC with six decimals, the one form in every answer.
+impl fmt::Display for UnixMicros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(instant) => write!(f, "{instant:.6}"),
+            Err(_) => write!(f, "{} µs", self.0),
+        }
+    }
+}
+
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} s", self.as_secs_f64())
+    }
+}
+
+impl serde::Serialize for UnixMicros {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for UnixMicros {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_form_is_utc_with_six_decimals_and_reads_back() {
+        let time: UnixMicros = "2026-11-23T21:00:00.25+07:00".parse().unwrap();
+        assert_eq!(time.to_string(), "2026-11-23T14:00:00.250000Z");
+        assert_eq!(time.to_string().parse(), Ok(time));
+        assert!(
+            "2026-11-23 21:00".parse::<UnixMicros>().is_err(),
+            "a time without a zone is ambiguous"
+        );
+    }
+
+    #[test]
+    fn ntp_round_trips_across_the_2036_era() {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "2026-11-23T14:00:00.123456Z",
+            "2036-02-07T06:28:16Z",
+            "2050-01-01T00:00:00.5Z",
+        ] {
+            let time: UnixMicros = text.parse().unwrap();
+            assert!(
+                (UnixMicros::from_ntp(time.to_ntp()).0 - time.0).abs() <= 1,
+                "{text}"
+            );
+        }
+    }
+}

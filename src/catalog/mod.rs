@@ -1,0 +1,1 @@
+//! The SQLite catalog: cameras and what is known of them.

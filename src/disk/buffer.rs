@@ -1,0 +1,4 @@
+//! Aligned memory for one read.
+/// Aligned bytes.
+#[derive(Debug)]
+pub struct AlignedBuffer;

@@ -1,0 +1,1 @@
+//! Everything on disk: bytes to values and back. Pure, reads no file.

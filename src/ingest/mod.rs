@@ -1,0 +1,1 @@
+//! One supervised task per stream, from camera to tail.

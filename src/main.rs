@@ -1,0 +1,2 @@
+//! The `nvring` program.
+fn main() {}

@@ -1,0 +1,109 @@
+//! Codecs and codec parameters: what a decoder must know before the first frame.
+//!
+//! A `TrackSet` is the identity of a run: as soon as a camera sends another one, a new run begins. It keeps every parameter set
+//! the camera ever sent for the run (several SPS and PPS ids are legal), because a recorder that keeps one of each is silently wrong.
+
+use bytes::Bytes;
+
+/// How a track is coded. The numbers are on disk (format v1): never renumber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Codec {
+    /// ITU-T H.264 | ISO 14496-10; frames are length-prefixed NAL units.
+    H264 = 1,
+    /// ITU-T H.265 | ISO 23008-2; frames are length-prefixed NAL units.
+    H265 = 2,
+    /// MPEG-4 AAC, raw access units without ADTS (RFC 3640).
+    Aac = 3,
+    /// G.711 µ-law, 8-bit samples (RFC 3551 §4.5.14).
+    PcmMu = 4,
+    /// G.711 A-law, 8-bit samples (RFC 3551 §4.5.14).
+    PcmA = 5,
+    /// Opus packets (RFC 7587).
+    Opus = 6,
+    /// Anything else, one RTP payload (or reassembled document) per frame, kept untouched.
+    Opaque = 7,
+}
+
+impl Codec {
+    /// The codec with this number on disk.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::H264,
+            2 => Self::H265,
+            3 => Self::Aac,
+            4 => Self::PcmMu,
+            5 => Self::PcmA,
+            6 => Self::Opus,
+            7 => Self::Opaque,
+            _ => return None,
+        })
+    }
+
+    /// Whether frames are pictures.
+    pub fn is_video(self) -> bool {
+        matches!(self, Self::H264 | Self::H265)
+    }
+
+    /// Whether frames are sound.
+    pub fn is_audio(self) -> bool {
+        matches!(self, Self::Aac | Self::PcmMu | Self::PcmA | Self::Opus)
+    }
+
+    /// The name people know.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::H264 => "H.264",
+            Self::H265 => "H.265",
+            Self::Aac => "AAC",
+            Self::PcmMu => "G.711 µ-law",
+            Self::PcmA => "G.711 A-law",
+            Self::Opus => "Opus",
+            Self::Opaque => "metadata",
+        }
+    }
+}
+
+/// What a video decoder needs first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct VideoParameters {
+    /// Width of the shown picture in pixels (after cropping).
+    pub width: u16,
+    /// Height of the shown picture in pixels (after cropping).
+    pub height: u16,
+    /// Every parameter set in force, as whole NAL units without start code or length: VPS, then SPS, then PPS, each by rising id.
+    pub parameter_sets: Vec<Bytes>,
+}
+
+/// What an audio decoder needs first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AudioParameters {
+    /// Samples per second per channel.
+    pub sample_rate: u32,
+    /// Number of channels.
+    pub channels: u8,
+    /// AAC: the AudioSpecificConfig (ISO 14496-3 §1.6.2.1). Otherwise empty.
+    pub config: Bytes,
+}
+
+/// One track of a stream: exactly one of the parameter kinds, by codec.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Track {
+    /// How it is coded.
+    pub codec: Codec,
+    /// RTP ticks per second, as the camera counts.
+    pub clock_rate: u32,
+    /// For pictures.
+    pub video: Option<VideoParameters>,
+    /// For sound.
+    pub audio: Option<AudioParameters>,
+    /// For opaque tracks: the RTP encoding name in lower case, such as `vnd.onvif.metadata`. Otherwise empty.
+    pub encoding: String,
+}
+
+/// The tracks of a stream during one run. `TrackId` indexes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TrackSet {
+    /// Video first where there is video.
+    pub tracks: Vec<Track>,
+}

@@ -1,0 +1,10 @@
+//! What cameras send, as values: frames, tracks, codec parameters. Pure: reads no socket and no file.
+//!
+//! Reading order: `frame` and `codec` are the words; the depacketisers turn RTP payloads into frames; `timeline` turns RTP
+//! ticks into wall time.
+
+pub mod codec;
+pub mod frame;
+
+pub use codec::{AudioParameters, Codec, Track, TrackSet, VideoParameters};
+pub use frame::{Frame, FrameData, FrameKind, TrackId};

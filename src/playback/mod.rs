@@ -1,0 +1,1 @@
+//! From a time range to MP4.

@@ -1,0 +1,1 @@
+//! Volumes: ring, tail, writer, index, reader, recovery.

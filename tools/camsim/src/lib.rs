@@ -1,0 +1,1 @@
+//! Camera simulator library.

@@ -1,0 +1,2 @@
+//! Camera simulator binary.
+fn main() {}
