@@ -107,3 +107,32 @@ pub struct Frame {
     /// The bytes.
     pub data: FrameData,
 }
+
+/// A frame's row in a table of contents: all of it but the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameEntry {
+    /// The track it belongs to.
+    pub track: TrackId,
+    /// What a decoder can do with it.
+    pub kind: FrameKind,
+    /// Presentation time on the recorder's clock.
+    pub time: UnixMicros,
+    /// Length in bytes as stored.
+    pub size: u32,
+}
+
+impl Frame {
+    /// The row of this frame in a table of contents.
+    ///
+    /// # Panics
+    /// When the frame is 4 GiB or longer: the depacketisers bound it far below.
+    pub fn entry(&self) -> FrameEntry {
+        let size = u32::try_from(self.data.len()).expect("frames are bounded by the depacketisers");
+        FrameEntry {
+            track: self.track,
+            kind: self.kind,
+            time: self.time,
+            size,
+        }
+    }
+}

@@ -7,4 +7,4 @@ pub mod codec;
 pub mod frame;
 
 pub use codec::{AudioParameters, Codec, Track, TrackSet, VideoParameters};
-pub use frame::{Frame, FrameData, FrameKind, TrackId};
+pub use frame::{Frame, FrameData, FrameEntry, FrameKind, TrackId};
