@@ -5,6 +5,8 @@
 
 pub mod codec;
 pub mod frame;
+pub mod stream;
 
 pub use codec::{AudioParameters, Codec, Track, TrackSet, VideoParameters};
 pub use frame::{Frame, FrameData, FrameEntry, FrameKind, TrackId};
+pub use stream::{GapCause, StreamId};
