@@ -6,11 +6,13 @@
 //!
 //! The contract:
 //! - D1 every submitted request completes exactly once, on any thread, with its buffer returned; nothing is cancelled.
-//! - D2 a short transfer is never success: a write that came up short is an error that says so; a read past the end is too.
+//! - D2 a short transfer is never success: a write that came up short is an error that says so; a read past the end is too,
+//!   and a write past the end (files never grow).
 //! - D3 `Sync` covers every write to that file that completed before the sync was submitted, and promises nothing of later ones.
 //! - D4 a failed sync is reported once and final: the caller must treat everything it covered as lost (design law L6).
 //! - D5 offsets, lengths and buffers of `Write` and `Read` are multiples of `ALIGNMENT`.
-//! - D6 requests in flight at once may complete in any order; two in flight never overlap (the caller's duty).
+//! - D6 requests in flight at once may complete in any order; no two writes in flight overlap (the caller's duty); a read that
+//!   overlaps a write in flight finds any mixture of old and new sectors.
 
 pub mod buffer;
 pub mod slab;
@@ -18,7 +20,7 @@ pub mod slab;
 use std::{fmt, io, path::PathBuf};
 
 pub use buffer::AlignedBuffer;
-pub use slab::{Slab, Slot};
+pub use slab::{Slab, SlabOptions, Slot};
 
 /// All transfers are multiples of this: the physical sector of present disks and the page of the machine.
 pub const ALIGNMENT: usize = 4096;
@@ -118,7 +120,8 @@ pub trait Disk: Send + Sync + 'static {
     /// The names in the folder, sorted. A name may hold one `/`: files live at most one folder deep, and folders are not listed.
     fn list(&self) -> Result<Vec<String>, DiskError>;
 
-    /// Removes a file that is not open (aborted format, administrative removal: never in recording).
+    /// Removes a file with nothing in flight, durably; its `FileId`, if it was open, is dead from then on (aborted format,
+    /// administrative removal: never in recording).
     fn remove(&self, name: &str) -> Result<(), DiskError>;
 
     /// Queues a request. Each request's `done` is called exactly once.
