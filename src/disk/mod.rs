@@ -17,6 +17,9 @@
 pub mod buffer;
 pub mod slab;
 
+mod name;
+pub mod sim;
+
 use std::{fmt, io, path::PathBuf};
 
 pub use buffer::AlignedBuffer;
@@ -50,6 +53,55 @@ pub enum Operation {
     },
     /// Makes durable what was written (fdatasync).
     Sync,
+}
+
+impl Operation {
+    /// Holds the caller to D5.
+    fn check(&self) {
+        let (offset, len) = match self {
+            Self::Write { offset, slot, len } => {
+                assert!(
+                    *len > 0 && *len <= slot.len(),
+                    "a write of {len} bytes (D5)"
+                );
+                (*offset, *len)
+            }
+            Self::Read { offset, buffer } => (*offset, buffer.len()),
+            Self::Sync => return,
+        };
+        assert!(
+            offset.is_multiple_of(ALIGNMENT as u64) && len.is_multiple_of(ALIGNMENT),
+            "offset {offset} and length {len} are not both multiples of {ALIGNMENT} (D5)"
+        );
+    }
+
+    /// The completion that hands the operation's memory back.
+    fn complete(self, result: io::Result<()>) -> Completion {
+        let (slot, buffer) = match self {
+            Self::Write { slot, .. } => (Some(slot), None),
+            Self::Read { buffer, .. } => (None, Some(buffer)),
+            Self::Sync => (None, None),
+        };
+        Completion {
+            result,
+            slot,
+            buffer,
+        }
+    }
+}
+
+/// Refuses a transfer that does not lie inside a file of `file_len` bytes (D2).
+fn check_inside(offset: u64, len: usize, file_len: u64) -> io::Result<()> {
+    if offset
+        .checked_add(len as u64)
+        .is_some_and(|end| end <= file_len)
+    {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        format!("{len} bytes at {offset} reach past the end of the file at {file_len}"),
+    ))
 }
 
 /// What came of it.
