@@ -95,6 +95,14 @@ impl From<Bytes> for FrameData {
     }
 }
 
+impl From<Vec<Bytes>> for FrameData {
+    fn from(mut parts: Vec<Bytes>) -> Self {
+        parts.retain(|part| !part.is_empty());
+        let len = parts.iter().map(Bytes::len).sum();
+        Self { parts, len }
+    }
+}
+
 /// One access unit or packet on its way through the engine, in decode order within its track.
 #[derive(Clone, Debug)]
 pub struct Frame {
