@@ -18,15 +18,40 @@ pub mod buffer;
 pub mod slab;
 
 mod name;
+
+pub mod lock;
+pub mod probe;
+
+mod folder;
+mod plain;
+mod uring;
+
+pub mod map;
 pub mod sim;
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub use buffer::AlignedBuffer;
+pub use map::MappedFile;
 pub use slab::{Slab, SlabOptions, Slot};
+
+use folder::Folder;
+use plain::PlainDisk;
+use uring::UringDisk;
 
 /// All transfers are multiples of this: the physical sector of present disks and the page of the machine.
 pub const ALIGNMENT: usize = 4096;
+
+/// Transfers of a kind that a disk has in flight at once; the rest waits its turn. Two to four saturate every disk measured,
+/// more only adds latency, and reads that wait in the kernel would stand before writes (design law L4).
+const WRITE_DEPTH: usize = 4;
+const READ_DEPTH: usize = 4;
+/// Syncs of different files go together; two are enough for a segment and what is beside it.
+const SYNC_DEPTH: usize = 2;
 
 /// An open file of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,6 +127,23 @@ fn check_inside(offset: u64, len: usize, file_len: u64) -> io::Result<()> {
         io::ErrorKind::UnexpectedEof,
         format!("{len} bytes at {offset} reach past the end of the file at {file_len}"),
     ))
+}
+
+/// How far one transfer of `left` bytes came, in whole pages, given the kernel's answer; the caller goes on with the rest.
+/// None at all is an error (D2).
+fn check_progress(moved: io::Result<usize>, left: usize) -> io::Result<usize> {
+    match moved {
+        Ok(moved) if moved == left => Ok(moved),
+        Ok(moved) if moved > left => Err(io::Error::other("more bytes moved than were asked for")),
+        // A partial page is moved again with the rest: O_DIRECT goes on at a page only.
+        Ok(moved) if moved >= ALIGNMENT => Ok(moved - moved % ALIGNMENT),
+        Ok(moved) => Err(io::Error::new(
+            io::ErrorKind::WriteZero,
+            format!("the transfer came up short: {moved} bytes moved, {left} wanted"),
+        )),
+        Err(source) if source.kind() == io::ErrorKind::Interrupted => Ok(0),
+        Err(source) => Err(source),
+    }
 }
 
 /// What came of it.
@@ -184,4 +226,49 @@ pub trait Disk: Send + Sync + 'static {
 
     /// How this disk works.
     fn properties(&self) -> Properties;
+}
+
+/// Which engine works a folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// io_uring, or plain with a note where the system refuses it.
+    #[default]
+    Auto,
+    /// io_uring or an error.
+    Uring,
+    /// Plain.
+    Plain,
+}
+
+/// Opens a folder, which must exist, locks it for this process, and maps its slab. Blocks up to 2 s for the lock.
+/// Dropping the disk waits for what is in flight.
+pub fn open_folder(
+    path: &Path,
+    slab: SlabOptions,
+    engine: EngineChoice,
+) -> Result<Arc<dyn Disk>, DiskError> {
+    let fail = |action| {
+        let path = path.to_owned();
+        move |source| DiskError {
+            action,
+            path,
+            source,
+        }
+    };
+    let folder = Arc::new(Folder::open(path)?);
+    let slab = Slab::new(slab).map_err(fail("map memory for"))?;
+    let mut notes = folder.notes();
+    if engine != EngineChoice::Plain {
+        let started = UringDisk::start(Arc::clone(&folder), slab.clone(), notes.clone());
+        match started {
+            Ok(disk) => return Ok(Arc::new(disk)),
+            Err(source) if engine == EngineChoice::Uring => return Err(fail("start io_uring for")(source)),
+            Err(refusal) => notes.push(format!(
+                "io_uring is refused by this system ({refusal}), so plain reads and writes are used, which cost more CPU; \
+                 see kernel.io_uring_disabled and the seccomp rules of the container or unit"
+            )),
+        }
+    }
+    let disk = PlainDisk::start(folder, slab, notes).map_err(fail("start threads for"))?;
+    Ok(Arc::new(disk))
 }

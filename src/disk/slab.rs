@@ -123,6 +123,24 @@ impl Slab {
     pub fn options(&self) -> SlabOptions {
         self.region.options
     }
+
+    /// The whole region, for registration.
+    pub(in crate::disk) fn region(&self) -> (*mut u8, usize) {
+        (
+            self.region.start.as_ptr(),
+            self.region.stride * self.region.options.slots,
+        )
+    }
+
+    /// Bytes from one slot to the next.
+    pub(in crate::disk) fn stride(&self) -> usize {
+        self.region.stride
+    }
+
+    /// Whether `slot` was cut from this slab.
+    pub(in crate::disk) fn owns(&self, slot: &Slot) -> bool {
+        Arc::ptr_eq(&self.region, &slot.region)
+    }
 }
 
 impl Region {

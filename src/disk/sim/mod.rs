@@ -24,7 +24,7 @@ pub use faults::{BadRange, Crash, Fault, Faults, FirstLap, Kind, Latency, Planne
 
 use crate::{
     base::{Clock, Micros, SimulatedClock, seed::Seed},
-    disk::{Disk, DiskError, FileId, Properties, Request, Slab, SlabOptions, name},
+    disk::{Disk, DiskError, FileId, Properties, Request, Slab, SlabOptions, folder, name},
 };
 use image::Image;
 use queue::Queue;
@@ -350,9 +350,7 @@ impl Disk for SimDisk {
             if state.files.contains_key(name) {
                 return Err(io::Error::from_raw_os_error(libc::EEXIST));
             }
-            if len == 0 {
-                return Err(io::Error::from_raw_os_error(libc::EINVAL));
-            }
+            folder::check_file_len(len)?;
             if fault.is_some() || len > state.faults.space.saturating_sub(allocated) {
                 return Err(io::Error::from_raw_os_error(libc::ENOSPC));
             }
