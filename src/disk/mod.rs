@@ -24,6 +24,8 @@ pub mod probe;
 
 mod folder;
 mod plain;
+#[cfg(test)]
+mod refusals;
 mod uring;
 
 pub mod map;

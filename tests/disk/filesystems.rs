@@ -1,0 +1,100 @@
+//! The contract on real small filesystems, and on disks with large sectors.
+
+use std::{fs, io, path::PathBuf, process::Command};
+
+use nvring::disk::{ALIGNMENT, EngineChoice};
+
+use crate::subject::{PAGE, Subject, page};
+
+/// A loop device with a filesystem, unmounted and detached when dropped.
+struct LoopVolume {
+    mount: PathBuf,
+    device: String,
+    _folder: tempfile::TempDir,
+}
+
+/// Runs a tool; its output, or why not.
+fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(name).args(arguments).output();
+    let output = output.map_err(|error| format!("{name} cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    Err(format!(
+        "{name} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}
+
+impl LoopVolume {
+    fn new(size: u64, sector: &str, mkfs: &[&str]) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let image = folder.path().join("image");
+        let file = fs::File::create(&image).map_err(|error| error.to_string())?;
+        file.set_len(size).map_err(|error| error.to_string())?;
+        let image = image.to_string_lossy().into_owned();
+        let device = tool(
+            "losetup",
+            &["--find", "--show", "--sector-size", sector, &image],
+        )?;
+        let volume = Self {
+            mount: folder.path().join("mount"),
+            device,
+            _folder: folder,
+        };
+        fs::create_dir(&volume.mount).map_err(|error| error.to_string())?;
+        tool(mkfs[0], &[&mkfs[1..], &[&volume.device]].concat())?;
+        tool("mount", &[&volume.device, &volume.mount.to_string_lossy()])?;
+        Ok(volume)
+    }
+}
+
+impl Drop for LoopVolume {
+    fn drop(&mut self) {
+        let _ = tool("umount", &[&self.mount.to_string_lossy()]);
+        let _ = tool("losetup", &["--detach", &self.device]);
+    }
+}
+
+/// Goal: the contract on real small filesystems, and a disk that fills. Method: loop devices; a create past the space must
+/// fail whole, leave nothing, and let everything else go on.
+#[test]
+fn small_filesystems_fill_and_go_on() {
+    let cases: [(u64, &str, &[&str]); 3] = [
+        (32 << 20, "512", &["mkfs.ext4", "-q"]),
+        (32 << 20, "4096", &["mkfs.ext4", "-q"]),
+        (320 << 20, "512", &["mkfs.xfs", "-q"]),
+    ];
+    for (size, sector, mkfs) in cases {
+        let volume = match LoopVolume::new(size, sector, mkfs) {
+            Ok(volume) => volume,
+            Err(missing) => {
+                println!("SKIPPED {mkfs:?} with {sector}-byte sectors: {missing}");
+                continue;
+            }
+        };
+        for engine in [EngineChoice::Plain, EngineChoice::Auto] {
+            let mut subject = Subject::real(&volume.mount, engine);
+            println!("on {mkfs:?} with {sector}-byte sectors: {}", subject.name);
+            assert!(subject.disk().properties().direct);
+            let file = subject.disk().create("a", 64 * PAGE).unwrap();
+            let full = subject.disk().create("segments/big", 1 << 30).unwrap_err();
+            assert_eq!(full.source.kind(), io::ErrorKind::StorageFull, "{full}");
+            assert_eq!(subject.disk().list().unwrap(), ["a"]);
+            for byte in [1, 2] {
+                for index in 0..64 {
+                    subject.write(file, index * PAGE, &page(byte)).unwrap();
+                }
+                subject.sync(file).unwrap();
+                assert_eq!(
+                    subject.read(file, 63 * PAGE, ALIGNMENT).unwrap(),
+                    page(byte)
+                );
+            }
+            subject.reopen();
+            let (file, _) = subject.disk().open("a").unwrap();
+            assert_eq!(subject.read(file, 0, ALIGNMENT).unwrap(), page(2));
+            subject.disk().remove("a").unwrap();
+        }
+    }
+}
