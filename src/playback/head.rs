@@ -1,0 +1,223 @@
+//! The head of a progressive MP4: `ftyp`, the wall clock box, `moov` and the header of `mdat`.
+//!
+//! All header boxes are version 1, because microseconds since 1904 or of a day do not fit into 32 bits.
+
+use super::{
+    boxes::BoxWriter, movie::ShownRun, output_tracks::OutputTrack, sample_tables::SampleTables,
+    wall_clock_box::write_wall_clock,
+};
+
+/// Ticks per second of the movie and of every track.
+pub(crate) const TIMESCALE: u32 = 1_000_000;
+
+/// Seconds from 1904-01-01, where MP4 counts from, to 1970-01-01 (ISO 14496-12 §8.2.2.3).
+const MP4_TO_UNIX_SECONDS: i64 = 2_082_844_800;
+
+/// ISO 639-2/T `und` in three times five bits (ISO 14496-12 §8.4.2.3).
+const LANGUAGE_UNDETERMINED: u16 = 0x55c4;
+
+/// Longest `mdat` header.
+const MDAT_HEADER_LEN_MAX: u64 = 16;
+
+/// A finished track.
+#[derive(Debug)]
+pub(crate) struct HeadTrack<'a> {
+    /// Codec, sample entries and size.
+    pub(crate) output: &'a OutputTrack,
+    /// Its samples.
+    pub(crate) tables: SampleTables,
+    /// Its first instant shown, on the movie's clock (≥ 0).
+    pub(crate) start_us: i64,
+    /// Its first instant not shown any more.
+    pub(crate) end_us: i64,
+}
+
+impl HeadTrack<'_> {
+    fn end(&self) -> u64 {
+        self.end_us.max(self.start_us).unsigned_abs()
+    }
+}
+
+/// Writes the head of a file whose `mdat` holds `body_len` bytes.
+pub(crate) fn write_head(
+    writer: &mut BoxWriter,
+    runs: &[ShownRun],
+    tracks: &mut [HeadTrack<'_>],
+    body_len: u64,
+) {
+    writer.container(b"ftyp", |ftyp| {
+        ftyp.raw(b"isom");
+        ftyp.u32(0x200);
+        ftyp.raw(b"isomiso2mp41");
+    });
+    write_wall_clock(writer, runs);
+    // With 32-bit offsets the tables are shortest: when the end of the file is still in reach, all offsets are.
+    let tables: u64 = tracks
+        .iter()
+        .map(|track| track.tables.weight() as u64 + 4096)
+        .sum();
+    let entries = tracks.iter().flat_map(|track| &track.output.entries);
+    let entries: u64 = entries.map(|entry| entry.len() as u64).sum();
+    let bound = writer.len() as u64 + tables + entries + MDAT_HEADER_LEN_MAX + body_len;
+    let wide = bound > u64::from(u32::MAX);
+    let creation = runs.first().map_or(0, |run| {
+        run.wall_start.0.div_euclid(1_000_000) + MP4_TO_UNIX_SECONDS
+    });
+    let creation = creation.max(0).unsigned_abs();
+    let mut open_tables = Vec::with_capacity(tracks.len());
+    writer.container(b"moov", |moov| {
+        write_movie_header(moov, creation, tracks);
+        for (number, track) in tracks.iter_mut().enumerate() {
+            let id = number as u32 + 1;
+            open_tables.push(write_track(moov, creation, id, track, wide));
+        }
+    });
+    write_mdat_header(writer, body_len);
+    let body = writer.len() as u64;
+    for (track, table) in tracks.iter().zip(open_tables) {
+        track.tables.fill_offsets(writer, table, body, wide);
+    }
+}
+
+fn write_mdat_header(writer: &mut BoxWriter, body_len: u64) {
+    match u32::try_from(body_len + 8) {
+        Ok(size) => {
+            writer.u32(size);
+            writer.raw(b"mdat");
+        }
+        Err(_) => {
+            writer.u32(1); // the length follows in 64 bits
+            writer.raw(b"mdat");
+            writer.u64(body_len + MDAT_HEADER_LEN_MAX);
+        }
+    }
+}
+
+/// ISO 14496-12 §8.2.2.
+fn write_movie_header(moov: &mut BoxWriter, creation: u64, tracks: &[HeadTrack<'_>]) {
+    moov.full(b"mvhd", 1, 0, |mvhd| {
+        mvhd.u64(creation);
+        mvhd.u64(creation);
+        mvhd.u32(TIMESCALE);
+        mvhd.u64(tracks.iter().map(HeadTrack::end).max().unwrap_or(0));
+        mvhd.u32(0x1_0000); // normal rate
+        mvhd.u16(0x100); // full volume
+        mvhd.zeros(10);
+        mvhd.unity_matrix();
+        mvhd.zeros(24);
+        mvhd.u32(tracks.len() as u32 + 1);
+    });
+}
+
+fn write_track(
+    moov: &mut BoxWriter,
+    creation: u64,
+    id: u32,
+    track: &mut HeadTrack<'_>,
+    wide: bool,
+) -> usize {
+    let mut table = 0;
+    moov.container(b"trak", |trak| {
+        write_track_header(trak, creation, id, track);
+        write_edits(trak, track);
+        trak.container(b"mdia", |mdia| {
+            write_media_header(mdia, creation, track);
+            mdia.container(b"minf", |minf| {
+                write_media_information(minf, track);
+                minf.container(b"stbl", |stbl| {
+                    stbl.full(b"stsd", 0, 0, |stsd| {
+                        stsd.u32(track.output.entries.len() as u32);
+                        for entry in &track.output.entries {
+                            stsd.raw(entry);
+                        }
+                    });
+                    table = track.tables.write(stbl, wide);
+                });
+            });
+        });
+    });
+    table
+}
+
+/// ISO 14496-12 §8.3.2.
+fn write_track_header(trak: &mut BoxWriter, creation: u64, id: u32, track: &HeadTrack<'_>) {
+    const ENABLED_IN_MOVIE: u32 = 3;
+    trak.full(b"tkhd", 1, ENABLED_IN_MOVIE, |tkhd| {
+        tkhd.u64(creation);
+        tkhd.u64(creation);
+        tkhd.u32(id);
+        tkhd.zeros(4);
+        tkhd.u64(track.end());
+        tkhd.zeros(8);
+        tkhd.u16(0); // layer
+        tkhd.u16(0); // alternate_group: none
+        tkhd.u16(if track.output.codec.is_audio() {
+            0x100
+        } else {
+            0
+        });
+        tkhd.zeros(2);
+        tkhd.unity_matrix();
+        tkhd.u32(u32::from(track.output.size.0) << 16);
+        tkhd.u32(u32::from(track.output.size.1) << 16);
+    });
+}
+
+/// The edit list (ISO 14496-12 §8.6.6): starts the track exactly where the range does, whatever its first sample's time, and ends
+/// it there too. It also takes back the shift that decode times need.
+fn write_edits(trak: &mut BoxWriter, track: &HeadTrack<'_>) {
+    let start = track.start_us.unsigned_abs();
+    let shown = track.end() - start;
+    let media_time = track.start_us - track.tables.first_decode_us();
+    trak.container(b"edts", |edts| {
+        edts.full(b"elst", 1, 0, |elst| {
+            elst.u32(if start > 0 { 2 } else { 1 });
+            if start > 0 {
+                elst.u64(start);
+                elst.u64(u64::MAX); // media time -1: nothing is shown
+                elst.u32(0x1_0000);
+            }
+            elst.u64(shown);
+            elst.u64(media_time.max(0).unsigned_abs());
+            elst.u32(0x1_0000); // normal rate
+        });
+    });
+}
+
+/// `mdhd` and `hdlr`, ISO 14496-12 §8.4.2 and §8.4.3.
+fn write_media_header(mdia: &mut BoxWriter, creation: u64, track: &HeadTrack<'_>) {
+    mdia.full(b"mdhd", 1, 0, |mdhd| {
+        mdhd.u64(creation);
+        mdhd.u64(creation);
+        mdhd.u32(TIMESCALE);
+        mdhd.u64(track.tables.duration_us());
+        mdhd.u16(LANGUAGE_UNDETERMINED);
+        mdhd.u16(0);
+    });
+    let (handler, name) = match track.output.codec {
+        codec if codec.is_video() => (b"vide", "Video"),
+        codec if codec.is_audio() => (b"soun", "Sound"),
+        _ => (b"meta", "Metadata"),
+    };
+    mdia.full(b"hdlr", 0, 0, |hdlr| {
+        hdlr.u32(0);
+        hdlr.raw(handler);
+        hdlr.zeros(12);
+        hdlr.text(name);
+    });
+}
+
+/// The media header of its kind and where the samples are: in this file.
+fn write_media_information(minf: &mut BoxWriter, track: &HeadTrack<'_>) {
+    match track.output.codec {
+        codec if codec.is_video() => minf.full(b"vmhd", 0, 1, |vmhd| vmhd.zeros(8)),
+        codec if codec.is_audio() => minf.full(b"smhd", 0, 0, |smhd| smhd.zeros(4)),
+        _ => minf.full(b"nmhd", 0, 0, |_| {}),
+    }
+    minf.container(b"dinf", |dinf| {
+        dinf.full(b"dref", 0, 0, |dref| {
+            dref.u32(1);
+            dref.full(b"url ", 0, 1, |_| {});
+        });
+    });
+}
