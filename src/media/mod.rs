@@ -1,6 +1,6 @@
 //! What cameras send, as values: frames, tracks, codec parameters. Pure: reads no socket and no file.
 //!
-//! Reading order: `frame` and `codec` are the words; the depacketisers turn RTP packets into access units. `bits`, `h264`, `h265` and `parameter_sets` read what
+//! Reading order: `frame` and `codec` are the words; `reorder` brings UDP packets into order; the depacketisers turn RTP packets into access units. `bits`, `h264`, `h265` and `parameter_sets` read what
 //! decoders need to know.
 
 pub mod codec;
@@ -8,6 +8,8 @@ pub mod frame;
 pub mod stream;
 
 pub mod rtp_packet;
+
+pub mod reorder;
 
 pub mod access_unit;
 pub mod depacketise;
@@ -27,5 +29,6 @@ pub use codec::{AudioParameters, Codec, Track, TrackSet, VideoParameters};
 pub use depacketise::{Depacketiser, DepacketiserError};
 pub use frame::{Frame, FrameData, FrameEntry, FrameKind, TrackId};
 pub use parameter_sets::{ParameterSets, SetKind};
+pub use reorder::{Continuity, ReorderCounters, ReorderWindow};
 pub use rtp_packet::{ReceivedPacket, RtpPacket};
 pub use stream::{GapCause, StreamId};

@@ -5,6 +5,7 @@
 mod encoded;
 mod loss;
 mod packetiser;
+mod sound;
 mod whole;
 
 use super::{AccessUnit, Depacketiser, RtpPacket};
