@@ -4,9 +4,13 @@
 //! whole engine also runs on a virtual clock.
 
 pub mod clock;
+pub mod limit;
+pub mod nearest;
 pub mod seed;
 pub mod time;
 pub mod units;
 
 pub use clock::{Clock, ClockState, SimulatedClock, SystemClock};
+pub use limit::RateLimit;
+pub use nearest::nearest;
 pub use time::{Micros, TimeRange, UnixMicros};

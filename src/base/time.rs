@@ -154,6 +154,48 @@ impl FromStr for UnixMicros {
     }
 }
 
+/// A span that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "duration `{text}` is not understood; write a number and a unit, such as 500ms, 1s, 5m or 2h"
+)]
+pub struct DurationError {
+    text: String,
+}
+
+/// A number and one unit: `250us`, `500ms`, `1s`, `1.5s`, `5m`, `2h`, `30d`. A number without a unit is refused.
+impl FromStr for Micros {
+    type Err = DurationError;
+
+    fn from_str(text: &str) -> Result<Self, DurationError> {
+        const UNITS: [(&str, f64); 6] = [
+            ("us", 1.0),
+            ("ms", 1e3),
+            ("s", 1e6),
+            ("m", 60e6),
+            ("h", 3600e6),
+            ("d", 86400e6),
+        ];
+        let error = || DurationError {
+            text: text.to_owned(),
+        };
+        let trimmed = text.trim();
+        let split = trimmed
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(error)?;
+        let (number, unit) = trimmed.split_at(split);
+        let (_, scale) = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit.trim())
+            .ok_or_else(error)?;
+        let micros = number.parse::<f64>().map_err(|_| error())? * scale;
+        if micros > 9e18 {
+            return Err(error());
+        }
+        Ok(Self(micros.round() as i64))
+    }
+}
+
 /// RFC 3339 in UTC with six decimals, the one form in every answer.
 impl fmt::Display for UnixMicros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -196,6 +238,23 @@ mod tests {
             "2026-11-23 21:00".parse::<UnixMicros>().is_err(),
             "a time without a zone is ambiguous"
         );
+    }
+
+    #[test]
+    fn durations_are_read_with_their_unit() {
+        let cases = [
+            ("1s", 1_000_000),
+            ("500ms", 500_000),
+            ("1.5 s", 1_500_000),
+            ("2h", 7_200_000_000),
+            ("30d", 2_592_000_000_000),
+        ];
+        for (text, micros) in cases {
+            assert_eq!(text.parse(), Ok(Micros(micros)), "{text}");
+        }
+        for text in ["", "1", "s", "-1s", "1 sec", "1..2s", "1e3s"] {
+            assert!(text.parse::<Micros>().is_err(), "{text}");
+        }
     }
 
     #[test]
