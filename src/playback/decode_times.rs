@@ -4,7 +4,7 @@
 //! strictly rising decode time per sample and an offset from it to the presentation time. With `d` the largest number of frames
 //! that come earlier in decode order and are shown later, the decode time of frame `i` is the `(i - d)`-th presentation time in
 //! rising order: never after the frame's own presentation time, because at most `d` of the `i` frames before it are shown later.
-//! Both passes are streaming and hold at most `REORDER_MAX + 1` times.
+//! Times are in any one unit. Both passes are streaming and hold at most `REORDER_MAX + 1` times.
 
 use std::{
     cmp::Reverse,
@@ -24,13 +24,13 @@ pub(crate) struct ReorderDepth {
 
 impl ReorderDepth {
     /// Notes the presentation time of the next frame in decode order.
-    pub(crate) fn push(&mut self, time_us: i64) {
-        let overtaken = self.window.iter().filter(|&&other| other > time_us).count();
+    pub(crate) fn push(&mut self, time: i64) {
+        let overtaken = self.window.iter().filter(|&&other| other > time).count();
         self.depth = self.depth.max(overtaken);
         if self.window.len() == REORDER_MAX {
             self.window.pop_front();
         }
-        self.window.push_back(time_us);
+        self.window.push_back(time);
     }
 
     /// The largest number of frames that came before a frame and are shown after it.
@@ -46,41 +46,41 @@ pub(crate) struct DecodeTimes {
     waiting: BinaryHeap<Reverse<i64>>,
     /// Frames still to be placed before the first presentation time.
     lead: usize,
-    first_us: i64,
-    interval_us: i64,
-    previous_us: Option<i64>,
+    first: i64,
+    interval: i64,
+    previous: Option<i64>,
 }
 
 impl DecodeTimes {
-    /// For frames whose earliest presentation time is `first_us` and which follow each other about every `interval_us` (> 0).
-    pub(crate) fn new(depth: usize, first_us: i64, interval_us: i64) -> Self {
-        assert!(interval_us > 0, "frames follow each other");
+    /// For frames whose earliest presentation time is `first` and which follow each other about every `interval` (> 0).
+    pub(crate) fn new(depth: usize, first: i64, interval: i64) -> Self {
+        assert!(interval > 0, "frames follow each other");
         Self {
             depth,
             waiting: BinaryHeap::with_capacity(depth + 1),
             lead: depth,
-            first_us,
-            interval_us,
-            previous_us: None,
+            first,
+            interval,
+            previous: None,
         }
     }
 
-    /// The decode time of the next frame in decode order, which is shown at `time_us`.
-    pub(crate) fn next(&mut self, time_us: i64) -> i64 {
-        self.waiting.push(Reverse(time_us));
+    /// The decode time of the next frame in decode order, which is shown at `time`.
+    pub(crate) fn next(&mut self, time: i64) -> i64 {
+        self.waiting.push(Reverse(time));
         let wanted = if self.lead > 0 {
-            let before = self.lead as i64 * self.interval_us;
+            let before = self.lead as i64 * self.interval;
             self.lead -= 1;
-            self.first_us - before
+            self.first - before
         } else {
             assert!(self.waiting.len() == self.depth + 1);
-            self.waiting.pop().map_or(time_us, |Reverse(time)| time)
+            self.waiting.pop().map_or(time, |Reverse(time)| time)
         };
-        let decode_us = self
-            .previous_us
+        let decode = self
+            .previous
             .map_or(wanted, |previous| wanted.max(previous + 1));
-        self.previous_us = Some(decode_us);
-        decode_us
+        self.previous = Some(decode);
+        decode
     }
 }
 

@@ -3,12 +3,12 @@
 //! All header boxes are version 1, because microseconds since 1904 or of a day do not fit into 32 bits.
 
 use super::{
-    boxes::BoxWriter, movie::ShownRun, output_tracks::OutputTrack, sample_tables::SampleTables,
+    boxes::BoxWriter,
+    movie::ShownRun,
+    output_tracks::{MOVIE_TIMESCALE, OutputTrack},
+    sample_tables::SampleTables,
     wall_clock_box::write_wall_clock,
 };
-
-/// Ticks per second of the movie and of every track.
-pub(crate) const TIMESCALE: u32 = 1_000_000;
 
 /// Seconds from 1904-01-01, where MP4 counts from, to 1970-01-01 (ISO 14496-12 §8.2.2.3).
 const MP4_TO_UNIX_SECONDS: i64 = 2_082_844_800;
@@ -98,7 +98,7 @@ fn write_movie_header(moov: &mut BoxWriter, creation: u64, tracks: &[HeadTrack<'
     moov.full(b"mvhd", 1, 0, |mvhd| {
         mvhd.u64(creation);
         mvhd.u64(creation);
-        mvhd.u32(TIMESCALE);
+        mvhd.u32(MOVIE_TIMESCALE);
         mvhd.u64(tracks.iter().map(HeadTrack::end).max().unwrap_or(0));
         mvhd.u32(0x1_0000); // normal rate
         mvhd.u16(0x100); // full volume
@@ -168,7 +168,7 @@ fn write_track_header(trak: &mut BoxWriter, creation: u64, id: u32, track: &Head
 fn write_edits(trak: &mut BoxWriter, track: &HeadTrack<'_>) {
     let start = track.start_us.unsigned_abs();
     let shown = track.end() - start;
-    let media_time = track.start_us - track.tables.first_decode_us();
+    let media_time = track.output.ticks(track.start_us) - track.tables.first_decode();
     trak.container(b"edts", |edts| {
         edts.full(b"elst", 1, 0, |elst| {
             elst.u32(if start > 0 { 2 } else { 1 });
@@ -189,8 +189,8 @@ fn write_media_header(mdia: &mut BoxWriter, creation: u64, track: &HeadTrack<'_>
     mdia.full(b"mdhd", 1, 0, |mdhd| {
         mdhd.u64(creation);
         mdhd.u64(creation);
-        mdhd.u32(TIMESCALE);
-        mdhd.u64(track.tables.duration_us());
+        mdhd.u32(track.output.timescale);
+        mdhd.u64(track.tables.duration());
         mdhd.u16(LANGUAGE_UNDETERMINED);
         mdhd.u16(0);
     });

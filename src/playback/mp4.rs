@@ -5,7 +5,9 @@
 //! Inside `mdat` the blocks stand in order; within a block the frames of one track stand together as one chunk, track behind
 //! track. The same movie and table always give the same bytes: nothing depends on when or where the file is made.
 //!
-//! Every track and the movie count microseconds, so the recorder's times are in the file exactly.
+//! Pictures, metadata and the movie count microseconds, so the recorder's times are in the file exactly. Sound counts samples: FFmpeg
+//! takes the part of a packet that an edit list hides for a number of samples, whatever the track counts. Each time is rounded by
+//! itself, so that no error adds up.
 
 use super::{
     boxes::BoxWriter,
@@ -251,7 +253,7 @@ struct GrowingTrack {
     times: Option<DecodeTimes>,
     first_us: i64,
     last_us: i64,
-    last_decode_us: i64,
+    last_decode: i64,
     last_run: usize,
     last_interval_us: i64,
 }
@@ -305,24 +307,25 @@ impl<'a> Body<'a> {
         let depth = if is_video { self.cut.depth } else { 0 };
         let earliest = cut.video_first.filter(|_| is_video).unwrap_or(frame.time);
         let earliest_us = shown.media_start.0 + earliest.since(shown.wall_start).0;
+        let ticks = |us: i64| self.tracks.tracks[track].ticks(us);
         let growing = &mut self.growing[track];
         if growing.times.is_none() {
             growing.first_us = time_us;
             growing.last_us = time_us;
         }
-        let times = growing
-            .times
-            .get_or_insert_with(|| DecodeTimes::new(depth, earliest_us, interval_us));
-        let decode_us = times.next(time_us);
+        let times = growing.times.get_or_insert_with(|| {
+            DecodeTimes::new(depth, ticks(earliest_us), ticks(interval_us).max(1))
+        });
+        let decode = times.next(ticks(time_us));
         growing.first_us = growing.first_us.min(time_us);
         growing.last_us = growing.last_us.max(time_us);
-        growing.last_decode_us = decode_us;
+        growing.last_decode = decode;
         growing.last_run = run;
         growing.last_interval_us = interval_us;
         growing.tables.push(&Sample {
             size: frame.size,
-            decode_us,
-            presentation_us: time_us,
+            decode,
+            presentation: ticks(time_us),
             sync: frame.kind == FrameKind::Key,
         });
     }
@@ -346,9 +349,9 @@ impl<'a> Body<'a> {
             };
             let reordered = output.codec.is_video() && self.cut.depth > 0;
             track.tables.end(if reordered {
-                track.last_interval_us
+                output.ticks(track.last_interval_us)
             } else {
-                end_us - track.last_decode_us
+                output.ticks(end_us) - track.last_decode
             });
             ended.push(HeadTrack {
                 output,

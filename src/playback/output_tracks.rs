@@ -10,6 +10,9 @@ use super::{
 };
 use crate::media::{Codec, FrameEntry, Track};
 
+/// Ticks per second of the movie.
+pub(crate) const MOVIE_TIMESCALE: u32 = 1_000_000;
+
 /// Most sample entries of a track; later ones of a stream that changes its parameters so often share the last.
 const ENTRIES_MAX: usize = 4096;
 
@@ -24,6 +27,8 @@ pub(crate) struct OutputTrack {
     pub(crate) entries: Vec<Vec<u8>>,
     /// Largest shown width and height.
     pub(crate) size: (u16, u16),
+    /// Ticks per second: samples of sound, microseconds of everything else.
+    pub(crate) timescale: u32,
 }
 
 /// Where a track of a run goes.
@@ -77,6 +82,7 @@ impl OutputTracks {
                 parameters: Vec::new(),
                 entries: Vec::new(),
                 size: (0, 0),
+                timescale: timescale_of(parameters),
             });
             self.tracks.len() - 1
         });
@@ -109,7 +115,24 @@ impl OutputTracks {
     }
 }
 
+fn timescale_of(parameters: &Track) -> u32 {
+    let rate = match (parameters.codec, &parameters.audio) {
+        (Codec::Opus, _) => 48_000, // Opus in ISOBMFF §4.3
+        (codec, Some(audio)) if codec.is_audio() => audio.sample_rate,
+        _ => MOVIE_TIMESCALE,
+    };
+    if rate == 0 { MOVIE_TIMESCALE } else { rate }
+}
+
 impl OutputTrack {
+    /// A time in microseconds in ticks of this track, rounded to the nearest.
+    pub(crate) fn ticks(&self, time_us: i64) -> i64 {
+        let product = i128::from(time_us) * i128::from(self.timescale);
+        let half = i128::from(MOVIE_TIMESCALE) / 2;
+        let ticks = (product + half).div_euclid(i128::from(MOVIE_TIMESCALE));
+        i64::try_from(ticks).unwrap_or(i64::MAX)
+    }
+
     fn entry(&mut self, parameters: &Track) -> u32 {
         let known = self.parameters.iter().position(|known| known == parameters);
         let at = known.unwrap_or_else(|| {

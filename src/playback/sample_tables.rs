@@ -2,11 +2,12 @@
 //!
 //! A day of video has millions of samples, so each table is kept as the bytes that go into the file: runs of equal values are
 //! one entry, and nothing is held twice. Only chunk offsets stay numbers, because they move by the length of the head.
+//! All times are in ticks of the track.
 
 use super::boxes::BoxWriter;
 
-/// Longest time between two samples that every reader takes: some read the 32-bit field as signed.
-pub(crate) const DELTA_US_MAX: i64 = i32::MAX as i64;
+/// Longest time between two samples that every reader takes, in ticks: some read the 32-bit field as signed.
+pub(crate) const DELTA_MAX: i64 = i32::MAX as i64;
 
 /// One sample as the tables need it.
 #[derive(Clone, Copy, Debug)]
@@ -14,9 +15,9 @@ pub(crate) struct Sample {
     /// Length in bytes.
     pub(crate) size: u32,
     /// Decode time in the track's time, rising strictly.
-    pub(crate) decode_us: i64,
+    pub(crate) decode: i64,
     /// Presentation time in the track's time.
-    pub(crate) presentation_us: i64,
+    pub(crate) presentation: i64,
     /// Whether decoding can start here.
     pub(crate) sync: bool,
 }
@@ -68,8 +69,8 @@ pub(crate) struct SampleTables {
     sync: Vec<u8>,
     sync_count: u32,
     samples: u32,
-    previous_decode_us: Option<i64>,
-    first_decode_us: i64,
+    previous_decode: Option<i64>,
+    first_decode: i64,
     chunks: Vec<u64>,
     chunk_samples: u32,
     chunk_entry: u32,
@@ -105,32 +106,32 @@ impl SampleTables {
     /// Adds the next sample of the chunk.
     pub(crate) fn push(&mut self, sample: &Sample) {
         assert!(!self.chunks.is_empty(), "a sample lies in a chunk");
-        match self.previous_decode_us {
-            None => self.first_decode_us = sample.decode_us,
-            Some(previous) => self.push_duration(previous, sample.decode_us),
+        match self.previous_decode {
+            None => self.first_decode = sample.decode,
+            Some(previous) => self.push_duration(previous, sample.decode),
         }
-        self.previous_decode_us = Some(sample.decode_us);
+        self.previous_decode = Some(sample.decode);
         self.push_sample(
             sample.size,
-            sample.presentation_us - sample.decode_us,
+            sample.presentation - sample.decode,
             sample.sync,
         );
     }
 
-    /// Notes how long the sample decoded at `from` lasts. A silence longer than `DELTA_US_MAX` is bridged by samples without bytes.
+    /// Notes how long the sample decoded at `from` lasts. A silence longer than `DELTA_MAX` is bridged by samples without bytes.
     fn push_duration(&mut self, from: i64, until: i64) {
         assert!(from < until, "decode times rise strictly");
         let mut rest = until - from;
-        while rest > DELTA_US_MAX {
-            self.durations.push(DELTA_US_MAX as u32);
+        while rest > DELTA_MAX {
+            self.durations.push(DELTA_MAX as u32);
             self.push_sample(0, 0, !self.has_dependent_samples());
-            rest -= DELTA_US_MAX;
+            rest -= DELTA_MAX;
         }
         self.durations.push(rest as u32);
     }
 
-    fn push_sample(&mut self, size: u32, offset_us: i64, sync: bool) {
-        let offset = offset_us.clamp(-DELTA_US_MAX, DELTA_US_MAX) as i32;
+    fn push_sample(&mut self, size: u32, offset_ticks: i64, sync: bool) {
+        let offset = offset_ticks.clamp(-DELTA_MAX, DELTA_MAX) as i32;
         self.any_offset |= offset != 0;
         self.any_negative_offset |= offset < 0;
         self.offsets.push(offset as u32);
@@ -144,12 +145,12 @@ impl SampleTables {
         }
     }
 
-    /// Ends the track: its last sample lasts `duration_us` (> 0).
-    pub(crate) fn end(&mut self, duration_us: i64) {
-        if let Some(previous) = self.previous_decode_us {
-            let duration = duration_us.clamp(1, DELTA_US_MAX);
+    /// Ends the track: its last sample lasts `duration` (> 0).
+    pub(crate) fn end(&mut self, duration: i64) {
+        if let Some(previous) = self.previous_decode {
+            let duration = duration.clamp(1, DELTA_MAX);
             self.durations.push(duration as u32);
-            self.previous_decode_us = Some(previous + duration);
+            self.previous_decode = Some(previous + duration);
         }
         self.end_chunk();
     }
@@ -170,14 +171,14 @@ impl SampleTables {
     }
 
     /// Decode time of the first sample: where the track's time starts.
-    pub(crate) fn first_decode_us(&self) -> i64 {
-        self.first_decode_us
+    pub(crate) fn first_decode(&self) -> i64 {
+        self.first_decode
     }
 
     /// Time from the first sample's decode time to the end of the last sample.
-    pub(crate) fn duration_us(&self) -> u64 {
-        let end = self.previous_decode_us.unwrap_or(self.first_decode_us);
-        (end - self.first_decode_us).unsigned_abs()
+    pub(crate) fn duration(&self) -> u64 {
+        let end = self.previous_decode.unwrap_or(self.first_decode);
+        (end - self.first_decode).unsigned_abs()
     }
 
     /// Whether some samples cannot start decoding, so that the track needs `stss`.
@@ -239,11 +240,11 @@ impl SampleTables {
 mod tests {
     use super::*;
 
-    fn sample(size: u32, decode_us: i64, presentation_us: i64, sync: bool) -> Sample {
+    fn sample(size: u32, decode: i64, presentation: i64, sync: bool) -> Sample {
         Sample {
             size,
-            decode_us,
-            presentation_us,
+            decode,
+            presentation,
             sync,
         }
     }
@@ -271,7 +272,7 @@ mod tests {
         ]
         .concat();
         assert_eq!(writer.finish(), expected);
-        assert_eq!(tables.duration_us(), 240);
+        assert_eq!(tables.duration(), 240);
     }
 
     #[test]
@@ -284,6 +285,6 @@ mod tests {
         tables.push(&sample(10, hours_us, hours_us, true));
         tables.end(1);
         assert_eq!(tables.samples(), 2 + 3);
-        assert_eq!(tables.duration_us(), hours_us as u64 + 1);
+        assert_eq!(tables.duration(), hours_us as u64 + 1);
     }
 }
