@@ -1,6 +1,7 @@
 //! What cameras send, as values: frames, tracks, codec parameters. Pure: reads no socket and no file.
 //!
-//! Reading order: `frame` and `codec` are the words; `reorder` brings UDP packets into order; the depacketisers turn RTP packets into access units. `bits`, `h264`, `h265` and `parameter_sets` read what
+//! Reading order: `frame` and `codec` are the words; `reorder` brings UDP packets into order; the depacketisers turn RTP packets into
+//! access units; `timeline` turns RTP ticks into wall time. `bits`, `h264`, `h265` and `parameter_sets` read what
 //! decoders need to know.
 
 pub mod codec;
@@ -13,6 +14,8 @@ pub mod reorder;
 
 pub mod access_unit;
 pub mod depacketise;
+
+pub mod timeline;
 
 pub mod bits;
 pub mod fmtp;
@@ -32,3 +35,4 @@ pub use parameter_sets::{ParameterSets, SetKind};
 pub use reorder::{Continuity, ReorderCounters, ReorderWindow};
 pub use rtp_packet::{ReceivedPacket, RtpPacket};
 pub use stream::{GapCause, StreamId};
+pub use timeline::{Arrival, ClockSource, SenderReport, Step, Timeline, TimelineLimits};

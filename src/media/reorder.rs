@@ -5,7 +5,7 @@
 
 use super::{ReceivedPacket, RtpPacket};
 use crate::base::Micros;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// Most packets that wait for a missing one.
 pub const REORDER_PACKETS_MAX: usize = 512;
@@ -103,10 +103,11 @@ impl ReorderWindow {
         if ahead == 0 {
             self.counters.reordered += u64::from(!self.waiting.is_empty());
             self.give(packet, 0, out);
-        } else if self.waiting.contains_key(&extended) {
-            self.counters.late += 1;
         } else {
-            self.waiting.insert(extended, (now, packet));
+            match self.waiting.entry(extended) {
+                Entry::Vacant(place) => _ = place.insert((now, packet)),
+                Entry::Occupied(_) => self.counters.late += 1,
+            }
         }
         self.release(now, out);
         Continuity::Same

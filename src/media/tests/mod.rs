@@ -2,6 +2,7 @@
 //!
 //! Goal: what comes out is byte for byte what the encoder wrote, whatever the packetisation; what is lost is said.
 
+mod clock;
 mod encoded;
 mod loss;
 mod packetiser;
