@@ -249,3 +249,33 @@ fn find<'a>(files: &'a [Option<Arc<OpenFile>>], name: &str) -> Option<(FileId, &
         .zip(files)
         .find_map(|(id, file)| named(file).map(|file| (FileId(id), file)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_in_use_is_not_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path()).unwrap();
+        let id = folder.create("a", ALIGNMENT as u64).unwrap();
+        let in_use = folder.file(id).unwrap();
+        let refused = folder.remove("a").unwrap_err();
+        assert_eq!(refused.source.raw_os_error(), Some(libc::EBUSY));
+        drop(in_use);
+        folder.remove("a").unwrap();
+        assert!(folder.file(id).is_err());
+    }
+
+    #[test]
+    fn what_mkfs_and_the_lock_leave_is_not_listed() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path()).unwrap();
+        fs::create_dir_all(place.path().join("lost+found/x")).unwrap();
+        fs::create_dir_all(place.path().join("deep/deeper")).unwrap();
+        for stray in ["lost+found/a", "deep/deeper/b", "deep/lock", "stray file"] {
+            fs::write(place.path().join(stray), b"").unwrap();
+        }
+        assert_eq!(folder.list().unwrap(), ["deep/lock", "stray file"]);
+    }
+}
