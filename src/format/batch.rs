@@ -2,7 +2,7 @@
 //!
 //! Its front (header and items) lists the blocks with their packed frame tables, so that after a crash the log is walked from
 //! front to front. A front is checked by one checksum; the blocks bring their own. `synced` tells how many batches of the
-//! segment were known to be durable when this one was written: those need no verification after a crash.
+//! segment were known to be durable when this one was written: those of the same session need no verification after a crash.
 //!
 //! ### BatchHeader
 //! | offset | size | field       | meaning                                                                     |
@@ -23,11 +23,11 @@
 //! |     76 |    4 | reserved1   | zero                                                                        |
 //! |     80 |    8 | written_us  | when it was handed to the disk, µs since 1970                               |
 //! |     88 |   32 | digest      | reserved for tamper evidence: zero in version 1                             |
-//! |    120 |    4 | reserved2   | zero                                                                        |
+//! |    120 |    4 | header_crc  | CRC-32 of bytes 0..120, to trust the lengths before the items are read      |
 //! |    124 |    4 | front_crc   | CRC-32 of bytes 0..124 and 128..front_len                                   |
 
 use super::{
-    DecodeError, PAGE, VERSION, checksum, expect_place, header,
+    DecodeError, PAGE, VERSION, checksum, expect_place, expect_version, header,
     place::{Generation, SegmentNumber},
     superblock::VolumeId,
 };
@@ -61,7 +61,7 @@ struct BatchHeaderBytes {
     reserved1: [u8; 4],
     written_us: I64,
     digest: [u8; 32],
-    reserved2: [u8; 4],
+    header_crc: U32,
     front_crc: U32,
 }
 
@@ -119,9 +119,10 @@ impl BatchHeader {
             reserved1: [0; 4],
             written_us: self.written_us.into(),
             digest: [0; 32],
-            reserved2: [0; 4],
+            header_crc: 0.into(),
             front_crc: 0.into(),
         };
+        bytes.header_crc = checksum(&[&bytes.as_bytes()[..120]]).into();
         let items = &rest[..self.front_len as usize - BATCH_HEADER_LEN];
         bytes.front_crc = checksum(&[&bytes.as_bytes()[..124], items]).into();
         fixed.copy_from_slice(bytes.as_bytes());
@@ -130,9 +131,13 @@ impl BatchHeader {
     /// How long the front of the batch at the start of `bytes` says it is: to read the rest of it before `decode`.
     ///
     /// # Errors
-    /// When no batch header of this version is here.
+    /// When no intact batch header of this version is here.
     pub fn peek_front_len(bytes: &[u8]) -> Result<u32, DecodeError> {
         let bytes: &BatchHeaderBytes = header(WHAT, MAGIC, bytes)?;
+        if checksum(&[&bytes.as_bytes()[..120]]) != bytes.header_crc.get() {
+            return Err(DecodeError::Checksum { what: WHAT });
+        }
+        expect_version(WHAT, bytes.version.get())?;
         Ok(bytes.front_len.get())
     }
 
@@ -158,6 +163,7 @@ impl BatchHeader {
         if checksum(&[&fixed.as_bytes()[..124], items]) != fixed.front_crc.get() {
             return Err(DecodeError::Checksum { what: WHAT });
         }
+        expect_version(WHAT, fixed.version.get())?;
         if fixed.volume != *volume {
             return Err(DecodeError::Misplaced {
                 what: WHAT,
@@ -202,7 +208,7 @@ mod tests {
     #[test]
     fn table_matches_struct() {
         let fields = table::fields!(BatchHeaderBytes: magic, version, reserved0, segment, volume, generation, offset, session, number,
-            synced, batch_len, front_len, item_count, reserved1, written_us, digest, reserved2, front_crc);
+            synced, batch_len, front_len, item_count, reserved1, written_us, digest, header_crc, front_crc);
         table::check(include_str!("batch.rs"), "BatchHeader", 128, fields);
     }
 

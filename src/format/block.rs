@@ -28,11 +28,11 @@
 //! |    104 |    4 | description_len | of the run description behind the header                             |
 //! |    108 |    4 | table_len       | of the frame table behind the description                            |
 //! |    112 |    8 | session         | that wrote it                                                        |
-//! |    120 |    4 | reserved1       | zero                                                                 |
+//! |    120 |    4 | extension_len   | of the extension behind the checksums: 0 in version 1, else ignored  |
 //! |    124 |    4 | head_crc        | CRC-32 of bytes 0..124 and 128..head_len                             |
 
 use super::{
-    DecodeError, VERSION, checksum, expect_place,
+    DecodeError, VERSION, checksum, expect_place, expect_version,
     frame_table::FRAMES_MAX,
     header,
     place::{Generation, Place, SegmentNumber},
@@ -74,7 +74,7 @@ struct BlockHeaderBytes {
     description_len: U32,
     table_len: U32,
     session: U64,
-    reserved1: [u8; 4],
+    extension_len: U32,
     head_crc: U32,
 }
 
@@ -160,11 +160,11 @@ pub fn head_len(description_len: usize, table_len: usize, checksums: usize) -> u
 }
 
 impl BlockHead<'_> {
-    /// Writes the head to the front of `block`.
+    /// Writes the head to the front of `block` and gives its checksum, for the row.
     ///
     /// # Panics
     /// When `block` is shorter than the head, or a limit is passed: the writer's duty.
-    pub fn encode(&self, address: &Address, block: &mut [u8]) {
+    pub fn encode(&self, address: &Address, block: &mut [u8]) -> u32 {
         assert!(address.offset % BLOCK_ALIGN == 0);
         assert!(self.checksums.len() <= FRAMES_MAX);
         let len = head_len(
@@ -203,12 +203,13 @@ impl BlockHead<'_> {
             description_len: (self.description.len() as u32).into(),
             table_len: (self.table.len() as u32).into(),
             session: self.session.into(),
-            reserved1: [0; 4],
+            extension_len: 0.into(),
             head_crc: 0.into(),
         };
         bytes.head_crc =
             checksum(&[&bytes.as_bytes()[..124], description, table, checksums]).into();
         fixed.copy_from_slice(bytes.as_bytes());
+        bytes.head_crc.get()
     }
 }
 
@@ -224,11 +225,28 @@ pub struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// Verifies the head of the block that was written to `address`. `bytes` start with the block and hold at least its head.
+    /// Verifies the head of the block that was written to `address` and whose head has the checksum `head_crc` in the row that refers
+    /// to it: after a crash the log goes on over torn blocks of the same life, so the place alone does not tell two blocks apart. `bytes` start
+    /// with the block and hold at least its head.
     ///
     /// # Errors
     /// When the head is not intact or belongs elsewhere.
-    pub fn verify(bytes: &'a [u8], address: Address) -> Result<Self, DecodeError> {
+    pub fn verify(bytes: &'a [u8], address: Address, head_crc: u32) -> Result<Self, DecodeError> {
+        let block = Self::verify_place(bytes, address)?;
+        expect_place(
+            WHAT,
+            "checksum",
+            block.header.head_crc.get().into(),
+            head_crc.into(),
+        )?;
+        Ok(block)
+    }
+
+    /// Verifies the head of whatever block was last written to `address`, for inspection.
+    ///
+    /// # Errors
+    /// When the head is not intact or belongs elsewhere.
+    pub fn verify_place(bytes: &'a [u8], address: Address) -> Result<Self, DecodeError> {
         let header: &BlockHeaderBytes = header(WHAT, MAGIC, bytes)?;
         let value = |field| DecodeError::Value { what: WHAT, field };
         let head_len = header.head_len.get() as usize;
@@ -241,6 +259,7 @@ impl<'a> Block<'a> {
         if checksum(&[&header.as_bytes()[..124], head]) != header.head_crc.get() {
             return Err(DecodeError::Checksum { what: WHAT });
         }
+        expect_version(WHAT, header.version.get())?;
         if header.volume != address.volume {
             return Err(DecodeError::Misplaced {
                 what: WHAT,
@@ -271,6 +290,12 @@ impl<'a> Block<'a> {
         let (table, checksums) = rest
             .split_at_checked(header.table_len.get() as usize)
             .ok_or_else(|| value("table length"))?;
+        let checksums_len = checksums
+            .len()
+            .checked_sub(header.extension_len.get() as usize);
+        let checksums = checksums_len
+            .and_then(|len| checksums.get(..len))
+            .ok_or_else(|| value("extension length"))?;
         if checksums.len() != header.frame_count.get() as usize * 4 {
             return Err(value("frame count"));
         }
@@ -405,7 +430,7 @@ pub(crate) mod tests {
     #[test]
     fn table_matches_struct() {
         let fields = table::fields!(BlockHeaderBytes: magic, version, kind, reserved0, segment, volume, generation, offset, stream, run,
-            number, frame_count, head_len, block_len, first_us, end_us, description_len, table_len, session, reserved1, head_crc);
+            number, frame_count, head_len, block_len, first_us, end_us, description_len, table_len, session, extension_len, head_crc);
         table::check(include_str!("block.rs"), "BlockHeader", 128, fields);
     }
 
@@ -442,7 +467,7 @@ pub(crate) mod tests {
         };
         let bytes = whole(&address, b"payload");
         assert_eq!(
-            Block::verify(&bytes, address)
+            Block::verify_place(&bytes, address)
                 .unwrap()
                 .whole_payload()
                 .unwrap(),
@@ -466,13 +491,13 @@ pub(crate) mod tests {
                 ..address
             },
         ] {
-            assert!(Block::verify(&bytes, other).is_err(), "{other:?}");
+            assert!(Block::verify_place(&bytes, other).is_err(), "{other:?}");
         }
         for bit in 0..bytes.len() * 8 {
             let mut torn = bytes.clone();
             torn[bit / 8] ^= 1 << (bit % 8);
             assert!(
-                Block::verify(&torn, address)
+                Block::verify_place(&torn, address)
                     .and_then(|block| block.whole_payload().map(drop))
                     .is_err(),
                 "bit {bit}"
@@ -480,7 +505,7 @@ pub(crate) mod tests {
         }
         for len in 0..bytes.len() {
             assert!(
-                Block::verify(&bytes[..len], address)
+                Block::verify_place(&bytes[..len], address)
                     .and_then(|block| block.whole_payload().map(drop))
                     .is_err(),
                 "{len} bytes"

@@ -30,24 +30,27 @@ pub struct Chapter {
 }
 
 impl Chapter {
-    /// Verifies the chapter that was written to `address`; `bytes` are the whole block.
+    /// Verifies the chapter of `run` from block `number` on that was written to `address`; `bytes` are the whole block.
     ///
     /// # Errors
-    /// When it is not an intact chapter, or belongs elsewhere.
-    pub fn decode(bytes: &[u8], address: Address) -> Result<Self, DecodeError> {
-        let block = Block::verify(bytes, address)?;
-        if block.kind() != BlockKind::Chapter {
+    /// When it is not an intact chapter, or not that one.
+    pub fn decode(
+        bytes: &[u8],
+        address: Address,
+        run: RunId,
+        number: u32,
+    ) -> Result<Self, DecodeError> {
+        let block = Block::verify_place(bytes, address)?;
+        let found = (block.kind(), block.stream(), block.run(), block.number());
+        if found != (BlockKind::Chapter, run.stream, run.run, number) {
             return Err(DecodeError::Value {
                 what: "chapter",
-                field: "kind",
+                field: "identity",
             });
         }
         let payload = Bytes::copy_from_slice(block.whole_payload()?);
         Ok(Self {
-            run: RunId {
-                stream: block.stream(),
-                run: block.run(),
-            },
+            run,
             description: RunDescription::decode(block.description())?,
             rows: decode_rows(&payload, block.number())?,
         })

@@ -108,9 +108,7 @@ impl RunDescription {
         let tracks = (0..count)
             .map(|_| decode_track(&mut cursor))
             .collect::<Result<_, _>>()?;
-        if !cursor.is_empty() {
-            return Err(cursor.value("length"));
-        }
+        // What follows was added by a later release.
         Ok(Self {
             camera,
             name,

@@ -26,7 +26,7 @@
 //! |    124 |    4 | crc          | CRC-32 of bytes 0..124                                   |
 
 use super::{
-    DecodeError, PAGE, VERSION, checksum, expect_place, header,
+    DecodeError, PAGE, VERSION, checksum, expect_place, expect_version, header,
     place::{Generation, SegmentNumber},
     superblock::VolumeId,
 };
@@ -132,6 +132,7 @@ impl DirectoryTrailer {
         if checksum(&[&bytes.as_bytes()[..124]]) != bytes.crc.get() {
             return Err(DecodeError::Checksum { what: WHAT });
         }
+        expect_version(WHAT, bytes.version.get())?;
         if bytes.volume != *volume {
             return Err(DecodeError::Misplaced {
                 what: WHAT,
@@ -153,6 +154,19 @@ impl DirectoryTrailer {
             batch_count: bytes.batch_count.get(),
             sealed_us: bytes.sealed_us.get(),
         })
+    }
+
+    /// The life of segment `segment` according to an intact trailer, for when its header is lost.
+    pub fn peek_generation(
+        page: &[u8],
+        volume: &VolumeId,
+        segment: SegmentNumber,
+    ) -> Option<Generation> {
+        let bytes: &DirectoryTrailerBytes = header(WHAT, MAGIC, page).ok()?;
+        let generation = Generation(bytes.generation.get());
+        Self::decode(page, volume, segment, generation)
+            .ok()
+            .map(|trailer| trailer.generation)
     }
 
     /// Verifies the items of this directory.

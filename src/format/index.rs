@@ -22,15 +22,18 @@
 //! |     40 |    8 | covered       | chapters of lower generations are all in this file                 |
 //! |     48 |    8 | replay_from   | blocks of lower generations are all in chapters                    |
 //! |     56 |    4 | stream_count  | stream records                                                     |
-//! |     60 |    4 | crc           | CRC-32 of bytes 0..60                                              |
+//! |     60 |    4 | chapter_count | chapter records, at the least                                      |
+//! |     64 |   60 | reserved1     | zero                                                               |
+//! |    124 |    4 | crc           | CRC-32 of bytes 0..124                                             |
 //!
 //! ### SegmentRecord
 //! | offset | size | field      | meaning                                          |
 //! |-------:|-----:|------------|--------------------------------------------------|
 //! |      0 |    8 | generation | life of the segment, 0: never taken              |
 //! |      8 |    8 | taken_us   | when it was taken                                |
-//! |     16 |    1 | state      | 0 in use, 1 quarantined                          |
-//! |     17 |   11 | reserved0  | zero                                             |
+//! |     16 |    4 | chapters   | chapter records that lie in it                   |
+//! |     20 |    1 | state      | 0 in use, 1 quarantined                          |
+//! |     21 |    7 | reserved0  | zero                                             |
 //! |     28 |    4 | crc        | seeded CRC-32 of bytes 0..28                     |
 //!
 //! ### StreamRecord
@@ -59,10 +62,11 @@
 //! |     40 |    8 | generation  | of the segment it lies in                             |
 //! |     48 |    8 | oldest      | generation of its first block                         |
 //! |     56 |    4 | offset16    | offset in the segment / 16                            |
-//! |     60 |    4 | crc         | seeded CRC-32 of bytes 0..60                          |
+//! |     60 |    4 | crc         | CRC-32 of bytes 0..60, seeded with the stream as well |
 
 use super::{
-    DecodeError, PAGE, VERSION, checksum, header, place::Generation, superblock::VolumeId,
+    DecodeError, PAGE, VERSION, checksum, expect_version, header, place::Generation,
+    superblock::VolumeId,
 };
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
@@ -89,6 +93,8 @@ struct IndexHeaderBytes {
     covered: U64,
     replay_from: U64,
     stream_count: U32,
+    chapter_count: U32,
+    reserved1: [u8; 60],
     crc: U32,
 }
 
@@ -111,9 +117,11 @@ pub struct SegmentRecord {
     pub generation: U64,
     /// When it was taken.
     pub taken_us: I64,
+    /// Chapter records that lie in it: fewer in the file means that some were lost.
+    pub chapters: U32,
     /// 0 in use, 1 quarantined.
     pub state: u8,
-    reserved0: [u8; 11],
+    reserved0: [u8; 7],
     crc: U32,
 }
 
@@ -162,7 +170,7 @@ pub struct ChapterRecord {
     crc: U32,
 }
 
-const _: () = assert!(size_of::<IndexHeaderBytes>() == 64 && size_of::<SegmentRecord>() == 32);
+const _: () = assert!(size_of::<IndexHeaderBytes>() == 128 && size_of::<SegmentRecord>() == 32);
 const _: () = assert!(size_of::<StreamRecord>() == 512 && size_of::<ChapterRecord>() == 64);
 
 /// A record with a checksum in its last four bytes.
@@ -170,18 +178,18 @@ pub trait Record: FromBytes + IntoBytes + KnownLayout + Immutable + Unaligned + 
     /// Distinguishes the kinds in the checksum's seed.
     const KIND: u8;
 
-    /// Writes the record as number `position` to `bytes`, which are exactly as long.
-    fn store(&self, volume: &VolumeId, position: u32, bytes: &mut [u8]) {
+    /// Writes the record as number `position` to `bytes`, which are exactly as long. `salt`: the stream's identity for a chapter, else empty.
+    fn store(&self, volume: &VolumeId, position: u32, salt: &[u8], bytes: &mut [u8]) {
         let len = size_of::<Self>();
         bytes.copy_from_slice(self.as_bytes());
-        let crc = seeded(volume, Self::KIND, position, &bytes[..len - 4]);
+        let crc = seeded(volume, Self::KIND, position, salt, &bytes[..len - 4]);
         bytes[len - 4..].copy_from_slice(&crc.to_le_bytes());
     }
 
     /// Reads record number `position`; `None` when it is empty or torn.
-    fn load(volume: &VolumeId, position: u32, bytes: &[u8]) -> Option<Self> {
+    fn load(volume: &VolumeId, position: u32, salt: &[u8], bytes: &[u8]) -> Option<Self> {
         let (fields, crc) = bytes.split_last_chunk::<4>()?;
-        if seeded(volume, Self::KIND, position, fields) != u32::from_le_bytes(*crc) {
+        if seeded(volume, Self::KIND, position, salt, fields) != u32::from_le_bytes(*crc) {
             return None;
         }
         Self::read_from_bytes(bytes).ok()
@@ -200,18 +208,19 @@ impl Record for ChapterRecord {
     const KIND: u8 = 3;
 }
 
-fn seeded(volume: &VolumeId, kind: u8, position: u32, bytes: &[u8]) -> u32 {
-    checksum(&[volume, &[kind], &position.to_le_bytes(), bytes])
+fn seeded(volume: &VolumeId, kind: u8, position: u32, salt: &[u8], bytes: &[u8]) -> u32 {
+    checksum(&[volume, &[kind], &position.to_le_bytes(), salt, bytes])
 }
 
 impl SegmentRecord {
     /// A segment in its life `generation`.
-    pub fn new(generation: Generation, taken_us: i64, quarantined: bool) -> Self {
+    pub fn new(generation: Generation, taken_us: i64, chapters: u32, quarantined: bool) -> Self {
         Self {
             generation: generation.0.into(),
             taken_us: taken_us.into(),
+            chapters: chapters.into(),
             state: u8::from(quarantined),
-            reserved0: [0; 11],
+            reserved0: [0; 7],
             crc: 0.into(),
         }
     }
@@ -262,6 +271,11 @@ fn unpadded(bytes: &[u8]) -> &str {
 }
 
 impl ChapterRecord {
+    /// The number of the stream record in unverified bytes: which salt verifies them.
+    pub fn stream_of(bytes: &[u8]) -> Option<u32> {
+        Some(Self::ref_from_bytes(bytes).ok()?.stream.get())
+    }
+
     /// A record from its fields; the checksum comes with `store`.
     #[expect(
         clippy::too_many_arguments,
@@ -360,11 +374,13 @@ impl IndexLayout {
             covered: checkpoint.covered.0.into(),
             replay_from: checkpoint.replay_from.0.into(),
             stream_count: STREAMS_MAX.into(),
+            chapter_count: self.chapters(file.len()).into(),
+            reserved1: [0; 60],
             crc: 0.into(),
         };
-        bytes.crc = checksum(&[&bytes.as_bytes()[..60]]).into();
+        bytes.crc = checksum(&[&bytes.as_bytes()[..124]]).into();
         let at = (checkpoint.sequence % 2) as usize * PAGE as usize;
-        file[at..at + 64].copy_from_slice(bytes.as_bytes());
+        file[at..at + 128].copy_from_slice(bytes.as_bytes());
     }
 
     /// The newest intact checkpoint.
@@ -395,9 +411,10 @@ impl IndexLayout {
 
     fn decode_checkpoint(&self, volume: &VolumeId, page: &[u8]) -> Result<Checkpoint, DecodeError> {
         let bytes: &IndexHeaderBytes = header(WHAT, MAGIC, page)?;
-        if checksum(&[&bytes.as_bytes()[..60]]) != bytes.crc.get() {
+        if checksum(&[&bytes.as_bytes()[..124]]) != bytes.crc.get() {
             return Err(DecodeError::Checksum { what: WHAT });
         }
+        expect_version(WHAT, bytes.version.get())?;
         let geometry = (
             bytes.volume,
             bytes.segment_count.get(),
@@ -431,13 +448,13 @@ mod tests {
     fn tables_match_structs() {
         let source = include_str!("index.rs");
         let header = table::fields!(IndexHeaderBytes: magic, version, reserved0, segment_count, volume, sequence, covered, replay_from,
-            stream_count, crc);
-        table::check(source, "IndexHeader", 64, header);
+            stream_count, chapter_count, reserved1, crc);
+        table::check(source, "IndexHeader", 128, header);
         table::check(
             source,
             "SegmentRecord",
             32,
-            table::fields!(SegmentRecord: generation, taken_us, state, reserved0, crc),
+            table::fields!(SegmentRecord: generation, taken_us, chapters, state, reserved0, crc),
         );
         table::check(
             source,
@@ -456,20 +473,23 @@ mod tests {
         let record = StreamRecord::new([1; 16], "gate", "Cổng chính", "main");
         let mut bytes = [0; 512];
         assert!(
-            StreamRecord::load(&volume, 0, &bytes).is_none(),
+            StreamRecord::load(&volume, 0, &[], &bytes).is_none(),
             "zeroes are empty"
         );
-        record.store(&volume, 9, &mut bytes);
+        record.store(&volume, 9, &[], &mut bytes);
         assert_eq!(
-            StreamRecord::load(&volume, 9, &bytes).unwrap().name(),
+            StreamRecord::load(&volume, 9, &[], &bytes).unwrap().name(),
             "Cổng chính"
         );
-        assert!(StreamRecord::load(&volume, 8, &bytes).is_none());
-        assert!(StreamRecord::load(&[5; 16], 9, &bytes).is_none());
+        assert!(StreamRecord::load(&volume, 8, &[], &bytes).is_none());
+        assert!(StreamRecord::load(&[5; 16], 9, &[], &bytes).is_none());
         for bit in 0..512 * 8 {
             let mut torn = bytes;
             torn[bit / 8] ^= 1 << (bit % 8);
-            assert!(StreamRecord::load(&volume, 9, &torn).is_none(), "bit {bit}");
+            assert!(
+                StreamRecord::load(&volume, 9, &[], &torn).is_none(),
+                "bit {bit}"
+            );
         }
     }
 

@@ -5,13 +5,15 @@
 //! concatenation of the items of its batches. Offsets are in the segment at hand.
 //!
 //! ```text
-//! item        := byte 1, stream (16 bytes), signed run, bytes description      the first time a run appears in the segment
-//!              | byte 2, stream, signed run, block row
-//!              | byte 3, stream, signed run, chapter row
+//! item        := byte kind, varint length of what follows, stream (16 bytes), signed run, then by kind:
+//!   kind 1    := bytes description                   the first time a run appears in the segment
+//!   kind 2    := block row
+//!   kind 3    := chapter row
+//!   other     := of a later release: skipped; so is what follows the known parts of an item
 //! block row   := varint number, varint offset / 16, varint len, varint head_len, signed first_us, varint end_us − first_us,
-//!                bytes frame table
+//!                4 bytes checksum of the block's head, bytes frame table
 //! chapter row := varint number of its first block, varint block count, varint offset / 16, varint len, varint head_len,
-//!                signed first_us, varint end_us − first_us, varint generation of its first block, byte start cause,
+//!                signed first_us, varint end_us − first_us, varint generation of its oldest block, byte start cause,
 //!                byte end cause (0: the run goes on)
 //! ```
 
@@ -31,6 +33,8 @@ use bytes::Bytes;
 
 /// Longest packed frame table: four varints of frames at their widest.
 pub const TABLE_LEN_MAX: usize = 1 << 20;
+/// Longest packed item.
+const ITEM_LEN_MAX: usize = TABLE_LEN_MAX + 1024;
 
 const WHAT: &str = "item";
 
@@ -56,6 +60,8 @@ pub struct BlockRow {
     pub first: UnixMicros,
     /// End of the latest frame.
     pub end: UnixMicros,
+    /// Checksum of the block's head: ties the row to this block and no other written to the same place.
+    pub head_crc: u32,
     /// The packed frame table.
     pub table: Bytes,
 }
@@ -85,7 +91,7 @@ pub struct ChapterRow {
     pub first: UnixMicros,
     /// End of the latest frame.
     pub end: UnixMicros,
-    /// Generation of the first block: the oldest this chapter needs.
+    /// Lowest generation among its blocks: the oldest this chapter needs.
     pub oldest: Generation,
     /// Why there was a gap before the run.
     pub start_cause: GapCause,
@@ -119,27 +125,30 @@ impl Item {
             Self::Block(run, _) => (2, run),
             Self::Chapter(run, _) => (3, run),
         };
-        out.push(kind);
-        out.extend_from_slice(&run.stream.0);
-        put_signed(out, run.run.0);
+        let mut body = Vec::with_capacity(128);
+        body.extend_from_slice(&run.stream.0);
+        put_signed(&mut body, run.run.0);
         match self {
-            Self::Description(_, bytes) => put_bytes(out, bytes),
+            Self::Description(_, bytes) => put_bytes(&mut body, bytes),
             Self::Block(_, row) => {
-                put_varint(out, u64::from(row.number));
-                put_extent(out, &row.place, row.head_len);
-                put_times(out, row.first, row.end);
-                put_bytes(out, &row.table);
+                put_varint(&mut body, u64::from(row.number));
+                put_extent(&mut body, &row.place, row.head_len);
+                put_times(&mut body, row.first, row.end);
+                body.extend_from_slice(&row.head_crc.to_le_bytes());
+                put_bytes(&mut body, &row.table);
             }
             Self::Chapter(_, row) => {
-                put_varint(out, u64::from(row.number));
-                put_varint(out, u64::from(row.count));
-                put_extent(out, &row.place, row.head_len);
-                put_times(out, row.first, row.end);
-                put_varint(out, row.oldest.0);
-                out.push(row.start_cause as u8);
-                out.push(row.end_cause.map_or(0, |cause| cause as u8));
+                put_varint(&mut body, u64::from(row.number));
+                put_varint(&mut body, u64::from(row.count));
+                put_extent(&mut body, &row.place, row.head_len);
+                put_times(&mut body, row.first, row.end);
+                put_varint(&mut body, row.oldest.0);
+                body.push(row.start_cause as u8);
+                body.push(row.end_cause.map_or(0, |cause| cause as u8));
             }
         }
+        out.push(kind);
+        put_bytes(out, &body);
     }
 
     /// Unpacks the items of `bytes`, which are about `segment` in its life `generation`.
@@ -154,17 +163,21 @@ impl Item {
         let mut cursor = Cursor::new(WHAT, bytes);
         let mut items = Vec::new();
         while !cursor.is_empty() {
-            items.push(Self::decode(&mut cursor, segment, generation)?);
+            let kind = cursor.byte()?;
+            let mut body = Cursor::new(WHAT, cursor.bytes(ITEM_LEN_MAX)?);
+            if matches!(kind, 1..=3) {
+                items.push(Self::decode(kind, &mut body, segment, generation)?);
+            }
         }
         Ok(items)
     }
 
     fn decode(
+        kind: u8,
         cursor: &mut Cursor<'_>,
         segment: SegmentNumber,
         generation: Generation,
     ) -> Result<Self, DecodeError> {
-        let kind = cursor.byte()?;
         let run = RunId {
             stream: StreamId(cursor.array()?),
             run: UnixMicros(cursor.signed()?),
@@ -178,6 +191,7 @@ impl Item {
                 let number = cursor.varint32()?;
                 let (place, head_len) = take_extent(cursor, segment, generation)?;
                 let (first, end) = take_times(cursor)?;
+                let head_crc = u32::from_le_bytes(cursor.array()?);
                 let table = Bytes::copy_from_slice(cursor.bytes(TABLE_LEN_MAX)?);
                 Ok(Self::Block(
                     run,
@@ -187,6 +201,7 @@ impl Item {
                         head_len,
                         first,
                         end,
+                        head_crc,
                         table,
                     },
                 ))
@@ -280,7 +295,7 @@ fn take_times(cursor: &mut Cursor<'_>) -> Result<(UnixMicros, UnixMicros), Decod
 /// chapter     := varint count, then per block:
 ///                byte 1: varint segment, varint generation follow | byte 0: as the row before
 ///                varint offset / 16, varint len, varint head_len, signed first_us − end_us of the row before,
-///                varint end_us − first_us, bytes frame table
+///                varint end_us − first_us, 4 bytes checksum of the block's head, bytes frame table
 /// ```
 pub fn encode_rows(rows: &[BlockRow], out: &mut Vec<u8>) {
     put_varint(out, rows.len() as u64);
@@ -302,7 +317,9 @@ pub fn encode_rows(rows: &[BlockRow], out: &mut Vec<u8>) {
         }
         put_extent(out, &row.place, row.head_len);
         put_signed(out, row.first.0 - before.map_or(0, |before| before.end.0));
+        assert!(row.first <= row.end);
         put_varint(out, row.end.since(row.first).0 as u64);
+        out.extend_from_slice(&row.head_crc.to_le_bytes());
         put_bytes(out, &row.table);
         before = Some(row);
     }
@@ -336,6 +353,7 @@ pub fn decode_rows(bytes: &Bytes, number: u32) -> Result<Vec<BlockRow>, DecodeEr
             .ok()
             .and_then(|span| first.0.checked_add(span));
         let end = UnixMicros(span.ok_or_else(|| cursor.value("end"))?);
+        let head_crc = u32::from_le_bytes(cursor.array()?);
         let table = bytes.slice_ref(cursor.bytes(TABLE_LEN_MAX)?);
         let number = number
             .checked_add(index)
@@ -346,14 +364,12 @@ pub fn decode_rows(bytes: &Bytes, number: u32) -> Result<Vec<BlockRow>, DecodeEr
             head_len,
             first,
             end,
+            head_crc,
             table,
         });
     }
-    if cursor.is_empty() {
-        Ok(rows)
-    } else {
-        Err(cursor.value("length"))
-    }
+    // What follows was added by a later release.
+    Ok(rows)
 }
 
 #[cfg(test)]
@@ -371,6 +387,7 @@ pub(crate) mod tests {
             head_len: 300,
             first,
             end: UnixMicros(first.0 + 999_000),
+            head_crc: random.next() as u32,
             table: table.into(),
         }
     }

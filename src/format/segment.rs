@@ -14,14 +14,16 @@
 //! |     32 |    8 | generation          | life number of the segment                                    |
 //! |     40 |    8 | previous_generation | of the segment that was filled before this one; 0: the first  |
 //! |     48 |    4 | previous_segment    | its number                                                    |
-//! |     52 |    4 | reserved1           | zero                                                          |
+//! |     52 |    1 | kind                | 0: ring segment; any other: not this program's to take        |
+//! |     53 |    1 | previous_end        | how the one before was left: 1 sealed, 2 abandoned, 0 unknown |
+//! |     54 |    2 | reserved1           | zero                                                          |
 //! |     56 |    8 | taken_us            | when the segment was taken, µs since 1970                     |
 //! |     64 |   32 | digest              | reserved for tamper evidence: zero in version 1               |
 //! |     96 |  156 | reserved2           | zero                                                          |
 //! |    252 |    4 | crc                 | CRC-32 of bytes 0..252                                        |
 
 use super::{
-    DecodeError, PAGE, VERSION, checksum, expect_place, header,
+    DecodeError, PAGE, VERSION, checksum, expect_place, expect_version, header,
     place::{Generation, SegmentNumber},
     superblock::VolumeId,
 };
@@ -47,7 +49,9 @@ struct SegmentHeaderBytes {
     generation: U64,
     previous_generation: U64,
     previous_segment: U32,
-    reserved1: [u8; 4],
+    kind: u8,
+    previous_end: u8,
+    reserved1: [u8; 2],
     taken_us: I64,
     digest: [u8; 32],
     reserved2: [u8; 156],
@@ -65,8 +69,23 @@ pub struct SegmentHeader {
     pub generation: Generation,
     /// The life number and number of the segment that was filled before this one.
     pub previous: (Generation, SegmentNumber),
+    /// How that one was left.
+    pub previous_end: SegmentEnd,
+    /// Whether it is a segment of the ring; others (of later releases) are never taken.
+    pub ring: bool,
     /// When the segment was taken, µs since 1970.
     pub taken_us: i64,
+}
+
+/// How a segment was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentEnd {
+    /// Nobody can tell.
+    Unknown,
+    /// With a directory.
+    Sealed,
+    /// After a failed write or sync (W8): it is quarantined.
+    Abandoned,
 }
 
 /// Name of the file of segment `number`.
@@ -86,7 +105,13 @@ impl SegmentHeader {
             generation: self.generation.0.into(),
             previous_generation: self.previous.0.0.into(),
             previous_segment: self.previous.1.into(),
-            reserved1: [0; 4],
+            kind: u8::from(!self.ring),
+            previous_end: match self.previous_end {
+                SegmentEnd::Unknown => 0,
+                SegmentEnd::Sealed => 1,
+                SegmentEnd::Abandoned => 2,
+            },
+            reserved1: [0; 2],
             taken_us: self.taken_us.into(),
             digest: [0; 32],
             reserved2: [0; 156],
@@ -111,6 +136,7 @@ impl SegmentHeader {
         if checksum(&[&bytes.as_bytes()[..252]]) != bytes.crc.get() {
             return Err(DecodeError::Checksum { what: WHAT });
         }
+        expect_version(WHAT, bytes.version.get())?;
         expect_place(WHAT, "segment", bytes.segment.get().into(), segment.into())?;
         if bytes.volume != *volume {
             return Err(DecodeError::Misplaced {
@@ -127,6 +153,12 @@ impl SegmentHeader {
                 Generation(bytes.previous_generation.get()),
                 bytes.previous_segment.get(),
             ),
+            previous_end: match bytes.previous_end {
+                1 => SegmentEnd::Sealed,
+                2 => SegmentEnd::Abandoned,
+                _ => SegmentEnd::Unknown,
+            },
+            ring: bytes.kind == 0,
             taken_us: bytes.taken_us.get(),
         })
     }
@@ -140,7 +172,7 @@ mod tests {
     #[test]
     fn table_matches_struct() {
         let fields = table::fields!(SegmentHeaderBytes: magic, version, reserved0, segment, volume, generation, previous_generation,
-            previous_segment, reserved1, taken_us, digest, reserved2, crc);
+            previous_segment, kind, previous_end, reserved1, taken_us, digest, reserved2, crc);
         table::check(include_str!("segment.rs"), "SegmentHeader", 256, fields);
     }
 
@@ -151,6 +183,8 @@ mod tests {
             segment: 4,
             generation: Generation::of_session(2, 9),
             previous: (Generation(8), 3),
+            previous_end: SegmentEnd::Abandoned,
+            ring: true,
             taken_us: 5,
         };
         let page = header.encode(&volume);

@@ -17,13 +17,16 @@
 //! |     48 |    8 | segment_len      | bytes of a segment file, a multiple of 4 KiB                        |
 //! |     56 |    4 | segment_count    | number of segment files                                             |
 //! |     60 |    4 | batch_len_max    | no batch is longer                                                  |
-//! |     64 |    8 | window_len       | all writes in flight at once lie within so many bytes of the log    |
+//! |     64 |    8 | window_len       | all writes since the last sync lie within so many bytes of the log  |
 //! |     72 |    8 | created_us       | when the volume was formatted, µs since 1970                        |
 //! |     80 |   64 | pool             | name of the pool, UTF-8, zero-padded                                |
-//! |    144 |  108 | reserved1        | zero                                                                |
+//! |    144 |    8 | refuse_open      | feature bits: a program that does not know one must not open        |
+//! |    152 |    8 | refuse_write     | feature bits: a program that does not know one must not write       |
+//! |    160 |   64 | key              | reserved for encryption at rest: zero in version 1                  |
+//! |    224 |   28 | reserved1        | zero                                                                |
 //! |    252 |    4 | crc              | CRC-32 of bytes 0..252                                              |
 
-use super::{DecodeError, PAGE, VERSION, checksum, expect_place, header};
+use super::{DecodeError, PAGE, VERSION, checksum, expect_place, expect_version, header};
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{I64, U16, U32, U64},
@@ -35,6 +38,9 @@ pub const FILE: &str = "superblock";
 pub const COPIES: u32 = 4;
 /// Length of the file.
 pub const FILE_LEN: u64 = COPIES as u64 * PAGE;
+
+/// The longest segment, so that places within one fit the index and its directory fits memory.
+pub const SEGMENT_LEN_MAX: u64 = 32 << 30;
 
 const WHAT: &str = "superblock";
 const MAGIC: &[u8; 8] = b"NVRVOL\x1a\n";
@@ -57,7 +63,10 @@ struct SuperblockBytes {
     window_len: U64,
     created_us: I64,
     pool: [u8; POOL_LEN_MAX],
-    reserved1: [u8; 108],
+    refuse_open: U64,
+    refuse_write: U64,
+    key: [u8; 64],
+    reserved1: [u8; 28],
     crc: U32,
 }
 
@@ -81,12 +90,14 @@ pub struct Superblock {
     pub segment_count: u32,
     /// No batch is longer.
     pub batch_len_max: u32,
-    /// All writes in flight at once lie within so many bytes of the log.
+    /// All writes since the last sync lie within so many bytes of the log.
     pub window_len: u64,
     /// When the volume was formatted, µs since 1970.
     pub created_us: i64,
     /// Name of the pool.
     pub pool: String,
+    /// Feature bits of another release without which the volume must not be written; this one knows none.
+    pub refuse_write: u64,
 }
 
 impl Superblock {
@@ -112,7 +123,10 @@ impl Superblock {
             window_len: self.window_len.into(),
             created_us: self.created_us.into(),
             pool,
-            reserved1: [0; 108],
+            refuse_open: 0.into(),
+            refuse_write: self.refuse_write.into(),
+            key: [0; 64],
+            reserved1: [0; 28],
             crc: 0.into(),
         };
         bytes.crc = checksum(&[&bytes.as_bytes()[..252]]).into();
@@ -130,6 +144,7 @@ impl Superblock {
         if checksum(&[&bytes.as_bytes()[..252]]) != bytes.crc.get() {
             return Err(DecodeError::Checksum { what: WHAT });
         }
+        expect_version(WHAT, bytes.version.get())?;
         expect_place(WHAT, "copy", bytes.copy.get().into(), copy.into())?;
         let pool_len = bytes
             .pool
@@ -150,17 +165,36 @@ impl Superblock {
             window_len: bytes.window_len.get(),
             created_us: bytes.created_us.get(),
             pool,
+            refuse_write: bytes.refuse_write.get(),
         };
+        if bytes.refuse_open.get() != 0 {
+            return Err(DecodeError::Feature {
+                what: WHAT,
+                bits: bytes.refuse_open.get(),
+            });
+        }
         if superblock.session > u64::from(u32::MAX) {
             return Err(value("session"));
         }
-        if superblock.segment_len % PAGE != 0
-            || superblock.segment_len < 4 * PAGE
-            || superblock.segment_count == 0
-        {
-            return Err(value("geometry"));
+        if superblock.is_sound() {
+            Ok(superblock)
+        } else {
+            Err(value("geometry"))
         }
-        Ok(superblock)
+    }
+
+    /// Whether a ring can turn in this geometry: a batch and the directory of its items always fit an empty segment.
+    pub fn is_sound(&self) -> bool {
+        let batch = u64::from(self.batch_len_max);
+        let pages = |len: u64| len > 0 && len.is_multiple_of(PAGE);
+        pages(self.segment_len)
+            && pages(batch)
+            && pages(self.window_len)
+            && self.segment_len <= SEGMENT_LEN_MAX
+            && batch * 2 + 2 * PAGE <= self.segment_len
+            && batch <= self.window_len
+            && self.window_len <= self.segment_len
+            && self.segment_count > 0
     }
 
     /// The one that counts among the pages of a superblock file: the intact copy with the highest sequence.
@@ -212,13 +246,14 @@ pub(crate) mod tests {
             window_len: 1 << 20,
             created_us: 1_795_000_000_000_000,
             pool: "chính".into(),
+            refuse_write: 0,
         }
     }
 
     #[test]
     fn table_matches_struct() {
         let fields = table::fields!(SuperblockBytes: magic, version, reserved0, copy, volume, sequence, session, segment_len,
-            segment_count, batch_len_max, window_len, created_us, pool, reserved1, crc);
+            segment_count, batch_len_max, window_len, created_us, pool, refuse_open, refuse_write, key, reserved1, crc);
         table::check(include_str!("superblock.rs"), "Superblock", 256, fields);
     }
 

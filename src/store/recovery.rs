@@ -1,0 +1,353 @@
+//! Recovery: from the bytes of a volume to the state of its ring and index (`docs/format.md` §3). Reads only; the first thing
+//! written afterwards is the next batch.
+
+use crate::{
+    format::{
+        PAGE,
+        directory::DirectoryTrailer,
+        index::Checkpoint,
+        place::{Generation, SegmentNumber},
+        row::{BlockRow, ChapterRow, Item, RunId},
+        segment::{HEADER_LEN, SegmentEnd, SegmentHeader},
+    },
+    media::GapCause,
+    store::{
+        index::{Index, IndexRun},
+        io,
+        ring::{SegmentLife, order},
+        volume::Files,
+        walk::{Contents, Walk},
+        writer::OpenSegment,
+    },
+};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// After so many segments in ring order without a newer life, the newest is known (R3). More than one, since a segment that could not
+/// be taken is passed over.
+const PROBES_WITHOUT_NEWS_MAX: u32 = 8;
+
+/// What recovery did, for the log and `status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct RecoveryReport {
+    /// Whether the index was rebuilt from all segments.
+    pub rebuilt: bool,
+    /// Segments whose header was read.
+    pub probed: u32,
+    /// Segments whose directory or batches were read.
+    pub replayed: u32,
+    /// Blocks and chapters that were torn and left out.
+    pub dropped: u32,
+    /// Blocks that no chapter listed.
+    pub unlisted: u32,
+}
+
+/// Tells how far long work is: done and whole.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// Where the log goes on, and the highest session seen anywhere.
+pub(crate) struct Recovered {
+    pub(crate) segment: Option<OpenSegment>,
+    pub(crate) session: u64,
+    pub(crate) report: RecoveryReport,
+}
+
+/// Brings `index` up to the log and finds the segment in which the log goes on. With `sync`, what a dead process wrote there is made
+/// durable before anything is decided on it (R8).
+pub(crate) fn recover(
+    files: &Files,
+    index: &mut Index,
+    mut checkpoint: Option<Checkpoint>,
+    sync: bool,
+    progress: Progress<'_>,
+) -> Recovered {
+    let mut report = RecoveryReport::default();
+    if checkpoint.is_some() && !probe(files, index, &mut report) {
+        index.clear();
+        checkpoint = None;
+    }
+    if checkpoint.is_none() {
+        report.rebuilt = true;
+        read_headers(files, index, &mut report, progress);
+    }
+    let from = checkpoint.map_or(Generation(1), |checkpoint| checkpoint.replay_from);
+    let covered = checkpoint.map_or(Generation::NONE, |checkpoint| checkpoint.covered);
+    let lives = index.lives().to_vec();
+    let replay: Vec<SegmentNumber> = order(&lives)
+        .filter(|number| lives[*number as usize].generation >= from)
+        .collect();
+    let whole = replay.len() as u64;
+    let mut listing = Listing::default();
+    let mut segment = None;
+    for (done, number) in replay.iter().enumerate() {
+        progress(done as u64, whole);
+        let life = lives[*number as usize];
+        let Ok(file) = files.segment(*number) else {
+            continue;
+        };
+        let newest = done + 1 == replay.len() && !life.quarantined;
+        let durable = !(newest && sync) || io::sync(files.disk(), file).is_ok();
+        let contents = Walk::new(
+            files.disk(),
+            file,
+            files.superblock(),
+            *number,
+            life.generation,
+        )
+        .contents();
+        report.replayed += 1;
+        report.dropped += contents.dropped;
+        // The header must be there too: an index may know of a life that was never made durable.
+        let on = newest
+            && durable
+            && read_header(files, *number).is_ok_and(|header| header.generation == life.generation);
+        segment = if on {
+            open_segment(*number, life, &contents)
+        } else {
+            None
+        };
+        listing.add(contents.items, covered);
+    }
+    report.unlisted = listing.enter(index);
+    progress(whole, whole);
+    let newest = lives
+        .iter()
+        .map(|life| life.generation.session())
+        .max()
+        .unwrap_or(0);
+    Recovered {
+        segment,
+        session: newest.max(files.superblock().session),
+        report,
+    }
+}
+
+/// R3: the segments that were taken since the index was written. False when they do not hang together: the index is of no use.
+fn probe(files: &Files, index: &mut Index, report: &mut RecoveryReport) -> bool {
+    let known = index
+        .lives()
+        .iter()
+        .map(|life| life.generation)
+        .max()
+        .unwrap_or_default();
+    let mut found = Vec::new();
+    let mut without_news = 0;
+    for number in order(index.lives()) {
+        let life = index.lives()[number as usize];
+        report.probed += 1;
+        match read_header(files, number) {
+            Ok(header) if header.generation > life.generation.max(known) => {
+                without_news = 0;
+                found.push(header);
+            }
+            _ if life.quarantined => {}
+            _ => without_news += 1,
+        }
+        if without_news >= PROBES_WITHOUT_NEWS_MAX {
+            break;
+        }
+    }
+    enter_headers(index, &found);
+    // Each newer header names the one before it: all of them must have been met.
+    found.iter().all(|header| {
+        let (generation, number) = header.previous;
+        generation <= known
+            || index
+                .lives()
+                .get(number as usize)
+                .is_some_and(|life| life.generation >= generation)
+    })
+}
+
+/// R7: the life of every segment from its header.
+fn read_headers(
+    files: &Files,
+    index: &mut Index,
+    report: &mut RecoveryReport,
+    progress: Progress<'_>,
+) {
+    let count = files.superblock().segment_count;
+    let mut found = Vec::new();
+    for number in 0..count {
+        progress(u64::from(number), u64::from(count));
+        report.probed += 1;
+        match read_header(files, number) {
+            Ok(header) => found.push(header),
+            Err(Unread::Empty) => {}
+            Err(Unread::Damaged) => {
+                tracing::error!(
+                    segment = number,
+                    "the header of a segment cannot be read: its recordings are kept and the segment is left out of the ring; check the disk"
+                );
+                let life = SegmentLife {
+                    generation: trailer_generation(files, number),
+                    quarantined: true,
+                };
+                index.set_life(number, life, 0);
+                index.store_life(number);
+            }
+        }
+    }
+    enter_headers(index, &found);
+}
+
+fn enter_headers(index: &mut Index, found: &[SegmentHeader]) {
+    for header in found {
+        let life = SegmentLife {
+            generation: header.generation,
+            quarantined: !header.ring,
+        };
+        index.set_life(header.segment, life, header.taken_us);
+    }
+    for header in found
+        .iter()
+        .filter(|header| header.previous_end == SegmentEnd::Abandoned)
+    {
+        let (generation, number) = header.previous;
+        if let Some(life) = index
+            .lives()
+            .get(number as usize)
+            .copied()
+            .filter(|life| life.generation == generation)
+        {
+            index.set_life(
+                number,
+                SegmentLife {
+                    quarantined: true,
+                    ..life
+                },
+                0,
+            );
+            index.store_life(number);
+        }
+    }
+    for header in found {
+        index.store_life(header.segment);
+    }
+}
+
+/// Why a header gives no life.
+enum Unread {
+    /// The segment was never taken.
+    Empty,
+    /// There was one, or the disk does not say.
+    Damaged,
+}
+
+fn read_header(files: &Files, number: SegmentNumber) -> Result<SegmentHeader, Unread> {
+    let file = files.segment(number).map_err(|_| Unread::Damaged)?;
+    let page = io::read(files.disk(), file, 0, PAGE as usize).map_err(|_| Unread::Damaged)?;
+    let empty = page.iter().all(|byte| *byte == 0);
+    SegmentHeader::decode(&page, &files.superblock().volume, number).map_err(|_| {
+        if empty {
+            Unread::Empty
+        } else {
+            Unread::Damaged
+        }
+    })
+}
+
+/// The life of a segment whose header is lost, from its directory.
+fn trailer_generation(files: &Files, number: SegmentNumber) -> Generation {
+    let superblock = files.superblock();
+    let page = files.segment(number).ok().and_then(|file| {
+        io::read(
+            files.disk(),
+            file,
+            superblock.segment_len - PAGE,
+            PAGE as usize,
+        )
+        .ok()
+    });
+    page.and_then(|page| DirectoryTrailer::peek_generation(&page, &superblock.volume, number))
+        .unwrap_or_default()
+}
+
+fn open_segment(
+    number: SegmentNumber,
+    life: SegmentLife,
+    contents: &Contents,
+) -> Option<OpenSegment> {
+    let end = contents.open?;
+    let mut items = Vec::new();
+    let mut described = HashSet::new();
+    for item in &contents.items {
+        item.encode(&mut items);
+        if let Item::Description(run, _) = item {
+            described.insert(*run);
+        }
+    }
+    assert!(end.offset >= HEADER_LEN);
+    Some(OpenSegment {
+        number,
+        generation: life.generation,
+        log_end: end.offset,
+        next_batch: end.next_batch,
+        synced: end.next_batch,
+        items,
+        described,
+    })
+}
+
+/// What the replayed segments list, by run.
+#[derive(Default)]
+struct Listing {
+    descriptions: HashMap<RunId, Bytes>,
+    blocks: BTreeMap<RunId, BTreeMap<u32, BlockRow>>,
+    /// Chapters, and whether the index has them already.
+    chapters: Vec<(RunId, ChapterRow, bool)>,
+}
+
+impl Listing {
+    fn add(&mut self, items: Vec<Item>, covered: Generation) {
+        for item in items {
+            match item {
+                Item::Description(run, packed) => drop(self.descriptions.insert(run, packed)),
+                Item::Block(run, row) => {
+                    drop(self.blocks.entry(run).or_default().insert(row.number, row))
+                }
+                Item::Chapter(run, row) => {
+                    self.chapters
+                        .push((run, row, row.place.generation < covered))
+                }
+            }
+        }
+    }
+
+    /// Enters the chapters, then the rows no chapter lists, as unfinished chapters; gives the number of the latter.
+    fn enter(mut self, index: &mut Index) -> u32 {
+        for (run, row, known) in &self.chapters {
+            if let Some(blocks) = self.blocks.get_mut(run) {
+                let end = row.number.saturating_add(row.count);
+                blocks.retain(|number, _| !(row.number..end).contains(number));
+            }
+            if !known && let Some(run) = index_run(*run, &self.descriptions) {
+                index.add_chapter(&run, row);
+            }
+        }
+        let mut unlisted = 0;
+        for (id, rows) in self.blocks {
+            let Some(run) = index_run(id, &self.descriptions) else {
+                continue;
+            };
+            for row in rows.into_values() {
+                unlisted += 1;
+                index.add_block(&run, row);
+            }
+            index.end_run(id, GapCause::Restart);
+        }
+        unlisted
+    }
+}
+
+fn index_run(id: RunId, descriptions: &HashMap<RunId, Bytes>) -> Option<IndexRun> {
+    let packed = descriptions.get(&id)?.clone();
+    let start_cause = crate::format::description::RunDescription::decode(&packed)
+        .ok()?
+        .start_cause;
+    Some(IndexRun {
+        id,
+        start_cause,
+        packed,
+    })
+}
