@@ -31,6 +31,7 @@ mod camera;
 mod clock;
 mod connection;
 mod engine;
+mod mishap;
 mod mp4;
 mod packet;
 mod request;

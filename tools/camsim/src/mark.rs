@@ -13,7 +13,8 @@
 //! |     72 |    8 | others | hexadecimal: CRC-32 of its other NAL units, without the mark           |
 //! |     80 |    8 | check  | hexadecimal: CRC-32 of the 64 bytes of text before                     |
 //!
-//! A checksum runs over each unit's length (32 bits, big-endian) and bytes, in order: it does not depend on start codes. There are two,
+//! A checksum runs over each unit's length (32 bits, big-endian) and bytes, in order: it does not depend on start codes, nor on zeros behind a
+//! unit, which never belong to it (H.264 §7.4.1; FFmpeg's H.265 parser leaves one). There are two,
 //! because a container may keep parameter sets elsewhere without touching a picture.
 
 use crate::nal::{self, Codec};
@@ -42,7 +43,7 @@ pub struct Mark {
 pub enum Verdict {
     /// Every byte is as it was sent.
     Identical(Mark),
-    /// The slices are; the other units (parameter sets, SEI) are not all there or were changed.
+    /// The slices are; the other units (parameter sets, SEI) are not all there or were changed, or zeros were put behind a unit.
     SlicesIdentical(Mark),
     /// A slice was changed or is missing.
     Damaged(Mark),
@@ -124,7 +125,7 @@ pub fn verify_nals(codec: Codec, nals: &[&[u8]]) -> Verdict {
     let (slices, others) = checksums(codec, nals.iter().copied().filter(|nal| !is_mark(nal)));
     if slices != mark.slices {
         Verdict::Damaged(mark)
-    } else if others != mark.others {
+    } else if others != mark.others || nals.iter().any(|nal| trimmed(nal).len() < nal.len()) {
         Verdict::SlicesIdentical(mark)
     } else {
         Verdict::Identical(mark)
@@ -134,13 +135,22 @@ pub fn verify_nals(codec: Codec, nals: &[&[u8]]) -> Verdict {
 /// The checksums of an access unit: its slices, its other units.
 pub(crate) fn checksums<'a>(codec: Codec, nals: impl Iterator<Item = &'a [u8]>) -> (u32, u32) {
     let mut sums = [crc32fast::Hasher::new(), crc32fast::Hasher::new()];
-    for nal in nals {
+    for nal in nals.map(trimmed) {
         let sum = &mut sums[usize::from(!codec.is_slice(nal))];
         sum.update(&(nal.len() as u32).to_be_bytes());
         sum.update(nal);
     }
     let [slices, others] = sums;
     (slices.finalize(), others.finalize())
+}
+
+/// The unit without zeros behind it.
+fn trimmed(nal: &[u8]) -> &[u8] {
+    let end = nal
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
+    &nal[..end]
 }
 
 fn parse(text: &[u8]) -> Option<Mark> {
