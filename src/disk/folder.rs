@@ -22,6 +22,14 @@ use crate::disk::{
 /// A folder that `mkfs` leaves in the root of a filesystem; not ours, and not always readable.
 const LOST_AND_FOUND: &str = "lost+found";
 
+/// Makes a folder and those above it where they are missing; an existing one is left as it is.
+///
+/// # Errors
+/// When it cannot be made, or something else has its name.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
 /// An open file. Whoever holds it keeps the file from being removed.
 #[derive(Debug)]
 pub(in crate::disk) struct OpenFile {

@@ -89,6 +89,30 @@ impl MappedFile {
         done.map_err(|source| error("flush", &self.path, source))
     }
 
+    /// Lengthens the file to `len` bytes, allocated and zero, and maps it anew.
+    ///
+    /// # Errors
+    /// When there is no space; the mapping stays as it was.
+    pub fn grow(&mut self, len: u64) -> Result<(), DiskError> {
+        let grown = || {
+            let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+            probe::allocate(&file, len)?;
+            file.sync_all()?;
+            map(&file)
+        };
+        self.map = grown().map_err(|source| error("lengthen", &self.path, source))?;
+        Ok(())
+    }
+
+    /// What makes every change durable, without borrowing the mapping: fsync writes a file's dirty mapped pages back too.
+    ///
+    /// # Errors
+    /// When the file cannot be opened once more.
+    pub fn syncer(&self) -> Result<impl Fn() -> io::Result<()> + Send + use<>, DiskError> {
+        let file = File::open(&self.path).map_err(|source| error("open", &self.path, source))?;
+        Ok(move || file.sync_data())
+    }
+
     /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -38,6 +38,7 @@ use std::{
 };
 
 pub use buffer::AlignedBuffer;
+pub use folder::make_folder;
 pub use map::MappedFile;
 pub use slab::{Slab, SlabOptions, Slot};
 

@@ -27,4 +27,8 @@ pub mod reader;
 
 pub mod metrics;
 
+pub mod memory;
+
+pub mod pool;
+
 mod io;

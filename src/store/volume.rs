@@ -187,6 +187,7 @@ pub struct VolumeShared {
     pub metrics: VolumeMetrics,
     index: RwLock<Index>,
     tails: Mutex<Vec<Arc<Tail>>>,
+    released: Mutex<Vec<StreamId>>,
     failed: AtomicBool,
     pub(crate) reads: tokio::sync::Semaphore,
 }
@@ -220,9 +221,28 @@ impl VolumeShared {
         self.tails().push(tail);
     }
 
-    /// Gives a stream up.
-    pub fn detach(&self, stream: StreamId) {
-        self.tails().retain(|tail| tail.stream() != stream);
+    /// Gives a stream up once its frames are durable: the writer forgets it then.
+    pub(crate) fn release(&self, stream: StreamId) {
+        let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
+        released.push(stream);
+    }
+
+    /// Forgets released streams that have nothing left to write.
+    pub(crate) fn forget_released(&self) {
+        let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
+        if released.is_empty() {
+            return;
+        }
+        let mut tails = self.tails();
+        released.retain(|stream| {
+            let waits = tails
+                .iter()
+                .any(|tail| tail.stream() == *stream && !tail.is_drained());
+            if !waits {
+                tails.retain(|tail| tail.stream() != *stream);
+            }
+            waits
+        });
     }
 
     /// Whether the volume takes no recordings any more.
@@ -469,6 +489,7 @@ pub fn open(
         metrics,
         index: RwLock::new(index),
         tails: Mutex::new(Vec::new()),
+        released: Mutex::new(Vec::new()),
         failed: AtomicBool::new(false),
         reads: tokio::sync::Semaphore::new(READS_MAX),
     });
