@@ -142,6 +142,17 @@ impl Picture {
         self.slices().next().is_some()
     }
 
+    /// All slices are of one field: the other field may follow.
+    pub(super) fn is_half_frame(&self) -> bool {
+        let mut fields = self
+            .slices()
+            .map(|slice| slice.field.map(|(_, bottom)| bottom));
+        let Some(Some(first)) = fields.next() else {
+            return false;
+        };
+        fields.all(|field| field == Some(first))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.nals.is_empty() && self.open.is_none() && !self.tainted
     }

@@ -167,7 +167,7 @@ impl<S: VideoSyntax> VideoDepacketiser<S> {
                 self.finish(out);
             } else if self.picture.has_slices() {
                 self.picture.marked = true;
-                if self.marker.trusted() {
+                if self.marker.trusted() && !self.picture.is_half_frame() {
                     self.ended_by_marker = Some(packet.timestamp);
                     self.finish(out);
                 }
@@ -180,7 +180,7 @@ impl<S: VideoSyntax> VideoDepacketiser<S> {
         if self.picture.is_empty() {
             return;
         }
-        self.picture.tainted |= !self.picture.marked || self.marker.broken;
+        self.picture.tainted |= !self.ended_whole();
         self.finish(out);
     }
 
@@ -192,7 +192,7 @@ impl<S: VideoSyntax> VideoDepacketiser<S> {
         } else if self.picture.timestamp == packet.timestamp {
             self.picture.tainted = true;
         } else {
-            let whole = self.picture.marked && !self.marker.broken && self.picture.tail.is_none();
+            let whole = self.ended_whole();
             // Where the marker tells the truth and did not come, the one missing packet carried it: the next picture is whole.
             let missing_was_end = !whole && packet.lost_before == 1 && self.marker.trusted();
             self.picture.tainted |= !whole;
@@ -200,6 +200,14 @@ impl<S: VideoSyntax> VideoDepacketiser<S> {
             self.picture.head_unsure = !missing_was_end;
         }
         self.damage = Damage::UntilKey;
+    }
+
+    /// Whether the marker proves that nothing of the picture is still to come.
+    fn ended_whole(&self) -> bool {
+        self.picture.marked
+            && !self.marker.broken
+            && self.picture.tail.is_none()
+            && !self.picture.is_half_frame()
     }
 
     /// The timestamp changes: the picture is over. NAL units without any slice belong to the next one.
@@ -303,8 +311,8 @@ impl<S: VideoSyntax> VideoDepacketiser<S> {
             NalClass::Slice(slice) if slice.first && !self.is_second_field(&slice) => {
                 Some(self.picture.tail.unwrap_or(index))
             }
-            NalClass::Slice(_) => {
-                self.marker.broken = true;
+            NalClass::Slice(slice) => {
+                self.marker.broken |= !slice.first;
                 self.picture.marked = false;
                 self.picture.tail = None;
                 None

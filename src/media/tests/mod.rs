@@ -2,11 +2,14 @@
 //!
 //! Goal: what comes out is byte for byte what the encoder wrote, whatever the packetisation; what is lost is said.
 
+mod boundaries;
 mod clock;
 mod encoded;
+mod hostile;
 mod loss;
 mod packetiser;
 mod sound;
+mod syntax;
 mod whole;
 
 use super::{AccessUnit, Depacketiser, RtpPacket};
