@@ -21,6 +21,9 @@ pub(crate) type Place = (usize, u32);
 /// How long a frame lasts that stands alone in its run, in microseconds: one of 25 pictures per second.
 const LONE_FRAME_US: i64 = 40_000;
 
+/// Longest typical interval that is believed, in microseconds: an hour.
+const INTERVAL_US_MAX: i64 = 3_600_000_000;
+
 /// How many frames at the end of a run say what its typical interval is.
 const INTERVAL_FRAMES: usize = 48;
 
@@ -338,7 +341,10 @@ impl RecentTimes {
             .filter(|&step| step > 0)
             .collect();
         steps.sort_unstable();
-        steps.get(steps.len() / 2).copied().unwrap_or(LONE_FRAME_US)
+        steps
+            .get(steps.len() / 2)
+            .copied()
+            .map_or(LONE_FRAME_US, |step| step.min(INTERVAL_US_MAX))
     }
 }
 

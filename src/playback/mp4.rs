@@ -31,6 +31,9 @@ pub const LAYOUT_VERSION: u32 = 1;
 /// Longest sample tables of a file in bytes: about 40 days of one camera with sound.
 const TABLES_LEN_MAX: usize = 1 << 30;
 
+/// Farthest from the start of the movie that a frame is believed to be, in microseconds: 36 years, so that sums never overflow.
+const TIME_US_MAX: i64 = 1 << 50;
+
 /// Why there is no file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
@@ -303,10 +306,14 @@ impl<'a> Body<'a> {
         // before the edit and move the next one to its start, which would put pictures and sound out of step. Sound is cut.
         let enters = !codec.is_audio() && cut.covering[number] == Some(frame.time);
         let time = if enters { shown.wall_start } else { frame.time };
-        let time_us = shown.media_start.0 + time.since(shown.wall_start).0;
+        let media_us = |time: UnixMicros| {
+            let time_us = time.since(shown.wall_start) + shown.media_start;
+            time_us.0.clamp(-TIME_US_MAX, TIME_US_MAX)
+        };
+        let time_us = media_us(time);
         let depth = if is_video { self.cut.depth } else { 0 };
         let earliest = cut.video_first.filter(|_| is_video).unwrap_or(frame.time);
-        let earliest_us = shown.media_start.0 + earliest.since(shown.wall_start).0;
+        let earliest_us = media_us(earliest);
         let ticks = |us: i64| self.tracks.tracks[track].ticks(us);
         let growing = &mut self.growing[track];
         if growing.times.is_none() {
@@ -326,7 +333,7 @@ impl<'a> Body<'a> {
             size: frame.size,
             decode,
             presentation: ticks(time_us),
-            sync: frame.kind == FrameKind::Key,
+            sync: !is_video || frame.kind == FrameKind::Key,
         });
     }
 
@@ -340,7 +347,9 @@ impl<'a> Body<'a> {
             if track.tables.samples() == 0 {
                 continue;
             }
-            let run_end_us = cut.shown.media_start.0 + cut.shown.duration.0;
+            let run_end_us = (cut.shown.media_start + cut.shown.duration)
+                .0
+                .min(TIME_US_MAX);
             // Pictures stay until the run ends; sound ends when its last packet does.
             let end_us = if output.codec.is_video() {
                 run_end_us

@@ -121,7 +121,11 @@ fn timescale_of(parameters: &Track) -> u32 {
         (codec, Some(audio)) if codec.is_audio() => audio.sample_rate,
         _ => MOVIE_TIMESCALE,
     };
-    if rate == 0 { MOVIE_TIMESCALE } else { rate }
+    if (1..=MOVIE_TIMESCALE).contains(&rate) {
+        rate
+    } else {
+        MOVIE_TIMESCALE
+    }
 }
 
 impl OutputTrack {

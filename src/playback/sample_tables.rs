@@ -9,6 +9,10 @@ use super::boxes::BoxWriter;
 /// Longest time between two samples that every reader takes, in ticks: some read the 32-bit field as signed.
 pub(crate) const DELTA_MAX: i64 = i32::MAX as i64;
 
+/// Longest silence between two samples of a track, in ticks: 6 days of microseconds. A frame table that claims more is wrong, and
+/// must not grow the file without bound.
+const SILENCE_MAX: i64 = 256 * DELTA_MAX;
+
 /// One sample as the tables need it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
@@ -71,6 +75,7 @@ pub(crate) struct SampleTables {
     samples: u32,
     previous_decode: Option<i64>,
     first_decode: i64,
+    duration: u64,
     chunks: Vec<u64>,
     chunk_samples: u32,
     chunk_entry: u32,
@@ -121,7 +126,8 @@ impl SampleTables {
     /// Notes how long the sample decoded at `from` lasts. A silence longer than `DELTA_MAX` is bridged by samples without bytes.
     fn push_duration(&mut self, from: i64, until: i64) {
         assert!(from < until, "decode times rise strictly");
-        let mut rest = until - from;
+        let mut rest = (until - from).min(SILENCE_MAX);
+        self.duration += rest.unsigned_abs();
         while rest > DELTA_MAX {
             self.durations.push(DELTA_MAX as u32);
             self.push_sample(0, 0, !self.has_dependent_samples());
@@ -147,10 +153,10 @@ impl SampleTables {
 
     /// Ends the track: its last sample lasts `duration` (> 0).
     pub(crate) fn end(&mut self, duration: i64) {
-        if let Some(previous) = self.previous_decode {
+        if self.previous_decode.take().is_some() {
             let duration = duration.clamp(1, DELTA_MAX);
             self.durations.push(duration as u32);
-            self.previous_decode = Some(previous + duration);
+            self.duration += duration.unsigned_abs();
         }
         self.end_chunk();
     }
@@ -177,8 +183,7 @@ impl SampleTables {
 
     /// Time from the first sample's decode time to the end of the last sample.
     pub(crate) fn duration(&self) -> u64 {
-        let end = self.previous_decode.unwrap_or(self.first_decode);
-        (end - self.first_decode).unsigned_abs()
+        self.duration
     }
 
     /// Whether some samples cannot start decoding, so that the track needs `stss`.

@@ -3,8 +3,10 @@
 //! Method: ffmpeg encodes elementary streams, the test cuts them into frames and blocks as the recorder does, and the file made
 //! from their layout is read back by ffprobe, ffmpeg, GStreamer and the `mp4` crate.
 
+mod appearance;
 mod camera;
 mod check;
+mod disorder;
 mod gaps;
 mod layout;
 mod pictures;
