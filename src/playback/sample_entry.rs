@@ -2,7 +2,7 @@
 //!
 //! Video is `avc1` and `hvc1` with every parameter set of the run, while the sets the camera sent in band stay in the samples:
 //! ISO 14496-15 keeps `avc1` for streams without in-band sets, but recordings are evidence and are given out byte for byte, and
-//! every player tried takes both. `avc3` and `hev1`, which would be the letter of the standard, are refused by Apple's players.
+//! every player tried takes it. `avc3` and `hev1` would be the letter of the standard, but are known to fewer players.
 //! G.711 is `ulaw` and `alaw` as QuickTime names them; ISO has no name for it.
 
 use super::boxes::BoxWriter;
