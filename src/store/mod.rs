@@ -25,6 +25,10 @@ pub mod volume;
 
 pub mod reader;
 
+pub mod runs;
+
+pub mod recordings;
+
 pub mod metrics;
 
 pub mod memory;
@@ -32,3 +36,7 @@ pub mod memory;
 pub mod pool;
 
 mod io;
+
+pub use crate::format::description::RunDescription;
+
+pub use crate::format::row::{BlockRow, RunId};

@@ -170,7 +170,9 @@ impl Store {
         let (sender, checkpoints) = mpsc::channel();
         let writer = opened.into_writer(
             self.options.writer,
-            Box::new(move |covered| drop(sender.send(covered))),
+            Box::new(move |covered| {
+                let _ = sender.send(covered);
+            }),
         );
         spawn_checkpoints(Arc::clone(&shared), checkpoints).map_err(thread_error(&spec.path))?;
         let (stop, clock, store) = (

@@ -1,0 +1,232 @@
+//! The plan: what answers a request. The blocks of a time range in order, each once, with the runs and gaps they make.
+//!
+//! The range is widened to the key frame in force at its start, however long ago that was, since cameras with "smart" codecs send one
+//! in minutes. A run that lost blocks becomes several runs of the movie, so that nothing is decoded across the loss.
+
+use super::movie::{FrameTable, Movie, MovieRun};
+use crate::{
+    base::{Micros, TimeRange, UnixMicros},
+    media::{FrameEntry, FrameKind, GapCause, StreamId, TrackId, TrackSet},
+    store::{
+        RunDescription,
+        reader::ReadError,
+        recordings::{RecordedBlock, RecordedPiece, Recordings},
+    },
+};
+use std::sync::Arc;
+
+/// How far back a key frame is looked for, step by step.
+const LOOK_BACK: [Micros; 4] = [
+    Micros::from_secs(10),
+    Micros::from_secs(120),
+    Micros::from_secs(1800),
+    Micros::from_secs(4 * 3600),
+];
+
+/// A request that cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Nothing is there.
+    #[error("nothing was recorded from {} to {}; `nvring timeline` shows what was", range.start, range.end)]
+    Empty {
+        /// What was asked for.
+        range: TimeRange,
+    },
+    /// A chapter cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// One run of the plan.
+#[derive(Clone, Debug)]
+pub struct PlannedRun {
+    /// Its description, as recorded.
+    pub description: RunDescription,
+    /// Its tracks.
+    pub tracks: Arc<TrackSet>,
+    /// Why there was a gap before it; `None` for the first.
+    pub cause: Option<GapCause>,
+}
+
+/// The blocks of a time range.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What was asked for.
+    pub range: TimeRange,
+    /// Its runs in order.
+    pub runs: Vec<PlannedRun>,
+    blocks: Vec<(usize, RecordedBlock)>,
+}
+
+impl Plan {
+    /// Plans `range` of `stream`.
+    ///
+    /// # Errors
+    /// When nothing is recorded in it, or a chapter cannot be read.
+    pub async fn new(
+        recordings: &Recordings,
+        stream: StreamId,
+        range: TimeRange,
+    ) -> Result<Self, PlanError> {
+        let mut pieces = recordings.blocks(stream, range).await?;
+        for back in LOOK_BACK {
+            if pieces.is_empty() || starts_with_key(&pieces, range.start) {
+                break;
+            }
+            let wide = TimeRange {
+                start: range.start - back,
+                end: range.end,
+            };
+            pieces = recordings.blocks(stream, wide).await?;
+        }
+        let mut plan = Self {
+            range,
+            runs: Vec::new(),
+            blocks: Vec::new(),
+        };
+        plan.add(pieces);
+        plan.drop_lead_in();
+        if plan.blocks.is_empty() {
+            Err(PlanError::Empty { range })
+        } else {
+            Ok(plan)
+        }
+    }
+
+    fn add(&mut self, pieces: Vec<RecordedPiece>) {
+        let mut before: Option<(UnixMicros, Option<GapCause>)> = None;
+        let mut next_number = 0;
+        for piece in pieces {
+            let run = piece.piece.run;
+            let same_run = before.is_some_and(|(other, _)| other == run);
+            for block in piece.blocks {
+                let number = block.row.number;
+                let first = self.blocks.is_empty();
+                let continues = !first && self.last_run() == Some(run) && number == next_number;
+                if !first && self.last_run() == Some(run) && number < next_number {
+                    // The same block, written a second time after a failed sync.
+                    continue;
+                }
+                if !continues {
+                    let cause = match before {
+                        _ if first => None,
+                        Some(_) if same_run => Some(GapCause::Disk),
+                        Some((_, ended)) => Some(ended.unwrap_or(piece.piece.start_cause)),
+                        None => Some(GapCause::Disk),
+                    };
+                    let Ok(description) = RunDescription::decode(&piece.description) else {
+                        continue;
+                    };
+                    let tracks = Arc::new(description.tracks.clone());
+                    self.runs.push(PlannedRun {
+                        description,
+                        tracks,
+                        cause,
+                    });
+                }
+                next_number = number.saturating_add(1);
+                self.blocks.push((self.runs.len() - 1, block));
+            }
+            before = Some((run, piece.piece.end_cause));
+        }
+    }
+
+    fn last_run(&self) -> Option<UnixMicros> {
+        self.blocks.last().map(|(_, block)| block.run.run)
+    }
+
+    /// Drops the blocks before the last one in the first run that has a key frame at or before the start of the range.
+    fn drop_lead_in(&mut self) {
+        let start = self.range.start;
+        let first_after = self
+            .blocks
+            .partition_point(|(_, block)| block.row.first <= start);
+        let keep = self.blocks[..first_after].iter().rposition(|(run, block)| {
+            let tracks = &self.runs[*run].tracks;
+            has_key(tracks, block, start)
+        });
+        let Some(keep) = keep.filter(|keep| *keep > 0) else {
+            return;
+        };
+        self.blocks.drain(..keep);
+        let gone = self.blocks.first().map_or(0, |(run, _)| *run);
+        self.runs.drain(..gone);
+        for (run, _) in &mut self.blocks {
+            *run -= gone;
+        }
+        if let Some(run) = self.runs.first_mut() {
+            run.cause = None;
+        }
+    }
+
+    /// The movie of the plan.
+    pub fn movie(
+        &self,
+        damaged: super::movie::DamagedFrames,
+        choice: super::movie::TrackChoice,
+    ) -> Movie {
+        let runs = self.runs.iter().map(|run| MovieRun {
+            tracks: Arc::clone(&run.tracks),
+            cause: run.cause,
+        });
+        Movie {
+            runs: runs.collect(),
+            range: self.range,
+            damaged,
+            choice,
+        }
+    }
+
+    /// The block with this number in the plan.
+    pub fn block(&self, number: usize) -> Option<&RecordedBlock> {
+        self.blocks.get(number).map(|(_, block)| block)
+    }
+}
+
+impl FrameTable for Plan {
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn run_of(&self, block: usize) -> usize {
+        self.blocks[block].0
+    }
+
+    fn visit(&self, block: usize, visit: &mut dyn FnMut(&FrameEntry)) {
+        // The rows came out of a verified chapter: what cannot be unpacked was never packed, and is shown as no frames at all.
+        let frames = self.blocks[block].1.row.frames().unwrap_or_default();
+        frames.iter().for_each(visit);
+    }
+}
+
+/// Whether decoding can start at or before `start`, or there is nothing before that would help.
+fn starts_with_key(pieces: &[RecordedPiece], start: UnixMicros) -> bool {
+    let Some(piece) = pieces.first() else {
+        return true;
+    };
+    let Ok(description) = RunDescription::decode(&piece.description) else {
+        return true;
+    };
+    let in_first_run = pieces
+        .iter()
+        .filter(|other| other.piece.run == piece.piece.run);
+    let mut blocks = in_first_run.flat_map(|piece| &piece.blocks);
+    let begins_later = piece
+        .blocks
+        .first()
+        .is_none_or(|block| block.row.first >= start || block.row.number == 0);
+    begins_later || blocks.any(|block| has_key(&description.tracks, block, start))
+}
+
+/// Whether the block has a frame of the main track at or before `time` at which decoding can start.
+fn has_key(tracks: &TrackSet, block: &RecordedBlock, time: UnixMicros) -> bool {
+    let video = tracks
+        .tracks
+        .iter()
+        .position(|track| track.codec.is_video());
+    let main = TrackId(video.unwrap_or(0) as u8);
+    let frames = block.row.frames().unwrap_or_default();
+    frames
+        .iter()
+        .any(|frame| frame.track == main && frame.kind == FrameKind::Key && frame.time <= time)
+}
