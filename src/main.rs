@@ -1,2 +1,5 @@
 //! The `nvring` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    nvring::cli::main()
+}

@@ -1,1 +1,4 @@
 //! HTTP: translation only.
+
+pub mod control;
+pub mod status;

@@ -245,9 +245,13 @@ impl Camera {
 }
 
 impl<T> Patch<T> {
-    /// Whether nothing changes.
-    pub fn is_keep(&self) -> bool {
-        matches!(self, Self::Keep)
+    /// The same change of another form of the value.
+    pub fn map<U>(self, form: impl FnOnce(T) -> U) -> Patch<U> {
+        match self {
+            Self::Keep => Patch::Keep,
+            Self::Clear => Patch::Clear,
+            Self::Set(value) => Patch::Set(form(value)),
+        }
     }
 
     fn apply(self, field: &mut Option<T>) {

@@ -18,6 +18,17 @@ pub enum CatalogError {
         #[source]
         source: std::io::Error,
     },
+    /// The data directory is another user's.
+    #[error(
+        "data directory {} belongs to user {owner}; run this command as that user, since files made by another one would stop the server",
+        path.display()
+    )]
+    NotOwner {
+        /// The data directory.
+        path: PathBuf,
+        /// The owner's number.
+        owner: u32,
+    },
     /// Another process holds the data directory.
     #[error(
         "data directory {} is in use by {holder}; stop that process, or name another directory under [data] dir",
@@ -150,4 +161,15 @@ pub enum CatalogError {
         #[source]
         source: Box<CatalogError>,
     },
+}
+
+impl CatalogError {
+    /// Whether what was asked is wrong in itself, whatever the catalog holds (exit status 2).
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Camera(_) => true,
+            Self::Import { source, .. } => source.is_usage(),
+            _ => false,
+        }
+    }
 }

@@ -42,7 +42,7 @@ use seal::SealKey;
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io::{Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -84,6 +84,15 @@ impl Catalog {
             .mode(0o700)
             .create(dir)
             .map_err(directory_error)?;
+        // Root may write anywhere, but files root makes here would lock the server's own user out.
+        let owner = dir.metadata().map_err(directory_error)?.uid();
+        let user = Path::new("/proc/self").metadata().map(|own| own.uid());
+        if user.is_ok_and(|user| user != owner) {
+            return Err(CatalogError::NotOwner {
+                path: dir.to_owned(),
+                owner,
+            });
+        }
         let lock = lock(dir)?;
         let path = dir.join(CATALOG_FILE);
         // SQLite would make the file by the umask; its -wal and -shm files copy the mode they find here.
