@@ -23,6 +23,9 @@ const LOOK_BACK: [Micros; 4] = [
     Micros::from_secs(4 * 3600),
 ];
 
+/// How far behind the end of a range the next frame is looked for.
+const NEXT_FRAME: Micros = Micros::from_secs(1);
+
 /// A request that cannot be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
@@ -68,14 +71,19 @@ impl Plan {
         stream: StreamId,
         range: TimeRange,
     ) -> Result<Self, PlanError> {
-        let mut pieces = recordings.blocks(stream, range).await?;
+        // The frame behind the end tells how long the last one lasts.
+        let range_with_next = TimeRange {
+            start: range.start,
+            end: range.end + NEXT_FRAME,
+        };
+        let mut pieces = recordings.blocks(stream, range_with_next).await?;
         for back in LOOK_BACK {
             if pieces.is_empty() || starts_with_key(&pieces, range.start) {
                 break;
             }
             let wide = TimeRange {
                 start: range.start - back,
-                end: range.end,
+                end: range_with_next.end,
             };
             pieces = recordings.blocks(stream, wide).await?;
         }
