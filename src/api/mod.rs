@@ -1,4 +1,5 @@
 //! HTTP: translation only.
 
 pub mod control;
+pub mod http;
 pub mod status;

@@ -17,6 +17,7 @@ pub mod progress;
 
 pub mod client;
 
+pub mod bench;
 pub mod camera;
 pub mod status;
 
@@ -67,13 +68,14 @@ struct Cli {
 enum Command {
     Camera(Box<camera::Args>),
     Status(status::Args),
+    Bench(bench::Args),
 }
 
 impl Command {
     /// What is logged unless `NVRING_LOG` says otherwise: a server tells its story, a command only what went wrong.
     fn log_level(&self) -> &'static str {
         match self {
-            Self::Camera(_) | Self::Status(_) => "warn",
+            Self::Camera(_) | Self::Status(_) | Self::Bench(_) => "warn",
         }
     }
 
@@ -81,6 +83,7 @@ impl Command {
         match self {
             Self::Camera(args) => camera::run(*args, context),
             Self::Status(args) => status::run(args, context),
+            Self::Bench(args) => bench::run(args, context),
         }
     }
 }

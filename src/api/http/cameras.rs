@@ -37,7 +37,11 @@ struct StreamAnswer {
 fn answer(camera: &Camera, recordings: &Recordings) -> CameraAnswer {
     let streams = camera.streams().map(|(role, stream, _)| {
         let bounds = recordings.bounds(stream);
-        StreamAnswer { stream: role.name(), first: bounds.map(|bounds| bounds.0), last: bounds.map(|bounds| bounds.1) }
+        StreamAnswer {
+            stream: role.name(),
+            first: bounds.map(|bounds| bounds.0),
+            last: bounds.map(|bounds| bounds.1),
+        }
     });
     CameraAnswer {
         id: camera.id.to_string(),
@@ -54,10 +58,18 @@ fn answer(camera: &Camera, recordings: &Recordings) -> CameraAnswer {
 pub(super) async fn list(State(app): Shared) -> Result<Json<Vec<CameraAnswer>>, Problem> {
     let recordings = (app.recordings)();
     let cameras = app.catalog.list().map_err(Problem::failed)?;
-    Ok(Json(cameras.iter().map(|camera| answer(camera, &recordings)).collect()))
+    Ok(Json(
+        cameras
+            .iter()
+            .map(|camera| answer(camera, &recordings))
+            .collect(),
+    ))
 }
 
-pub(super) async fn one(State(app): Shared, Path(id): Path<String>) -> Result<Json<CameraAnswer>, Problem> {
+pub(super) async fn one(
+    State(app): Shared,
+    Path(id): Path<String>,
+) -> Result<Json<CameraAnswer>, Problem> {
     let camera = enrolled(&app, &id)?.ok_or_else(|| unknown(&id))?;
     Ok(Json(answer(&camera, &(app.recordings)())))
 }
@@ -67,7 +79,9 @@ fn unknown(id: &str) -> Problem {
 }
 
 fn enrolled(app: &App, id: &str) -> Result<Option<Camera>, Problem> {
-    let Ok(id) = id.parse::<CameraId>() else { return Ok(None) };
+    let Ok(id) = id.parse::<CameraId>() else {
+        return Ok(None);
+    };
     let cameras = app.catalog.list().map_err(Problem::failed)?;
     Ok(cameras.into_iter().find(|camera| camera.id == id))
 }
@@ -77,7 +91,11 @@ pub(super) fn stream(app: &App, id: &str, role: Option<&str>) -> Result<StreamId
     let role = match role {
         None | Some("main") => StreamRole::Main,
         Some("sub") => StreamRole::Sub,
-        Some(other) => return Err(Problem::bad_request(format!("stream `{other}` is not known; ask for main or sub"))),
+        Some(other) => {
+            return Err(Problem::bad_request(format!(
+                "stream `{other}` is not known; ask for main or sub"
+            )));
+        }
     };
     if let Some(camera) = enrolled(app, id)? {
         return Ok(match role {
@@ -86,7 +104,13 @@ pub(super) fn stream(app: &App, id: &str, role: Option<&str>) -> Result<StreamId
         });
     }
     let recordings = (app.recordings)();
-    let recorded = recordings.streams().into_iter().filter(|recorded| recorded.name.camera == id && recorded.name.kind == role.name());
-    let newest = recorded.max_by_key(|recorded| recordings.bounds(recorded.stream).map(|bounds| bounds.1));
-    newest.map(|recorded| recorded.stream).ok_or_else(|| unknown(id))
+    let recorded = recordings
+        .streams()
+        .into_iter()
+        .filter(|recorded| recorded.name.camera == id && recorded.name.kind == role.name());
+    let newest =
+        recorded.max_by_key(|recorded| recordings.bounds(recorded.stream).map(|bounds| bounds.1));
+    newest
+        .map(|recorded| recorded.stream)
+        .ok_or_else(|| unknown(id))
 }

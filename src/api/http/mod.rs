@@ -86,11 +86,16 @@ pub async fn serve(
     app: Arc<App>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop).await
+    axum::serve(listener, router(app))
+        .with_graceful_shutdown(stop)
+        .await
 }
 
 async fn unknown(uri: axum::http::Uri) -> Problem {
-    Problem::not_found(format!("there is nothing at {}", uri.path()), "see docs/api.md for the routes")
+    Problem::not_found(
+        format!("there is nothing at {}", uri.path()),
+        "see docs/api.md for the routes",
+    )
 }
 
 async fn status(State(app): Shared) -> Json<Status> {
@@ -104,10 +109,17 @@ async fn volumes(State(app): Shared) -> impl IntoResponse {
 /// 200 when at least one volume takes recordings.
 async fn ready(State(app): Shared) -> Result<&'static str, Problem> {
     let status = (app.status)();
-    if status.volumes.iter().any(|volume| volume.state == "writing") {
+    if status
+        .volumes
+        .iter()
+        .any(|volume| volume.state == "writing")
+    {
         return Ok("ready\n");
     }
-    Err(Problem::unavailable("no volume takes recordings", "see /api/v1/volumes and the log"))
+    Err(Problem::unavailable(
+        "no volume takes recordings",
+        "see /api/v1/volumes and the log",
+    ))
 }
 
 /// Reads a time of a query.
@@ -115,6 +127,9 @@ fn time(name: &str, text: Option<&str>, default: UnixMicros) -> Result<UnixMicro
     match text {
         None => Ok(default),
         // A `+` of a zone arrives as a space where a client did not escape it.
-        Some(text) => text.replace(' ', "+").parse().map_err(|error| Problem::bad_request(format!("{name}: {error}"))),
+        Some(text) => text
+            .replace(' ', "+")
+            .parse()
+            .map_err(|error| Problem::bad_request(format!("{name}: {error}"))),
     }
 }

@@ -19,7 +19,12 @@ pub(super) struct Problem {
 impl Problem {
     fn new(status: StatusCode, detail: String) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { kind: "about:blank", title, status: status.as_u16(), detail }
+        Self {
+            kind: "about:blank",
+            title,
+            status: status.as_u16(),
+            detail,
+        }
     }
 
     /// 400: the request cannot be understood.
@@ -34,7 +39,10 @@ impl Problem {
 
     /// 503: not now.
     pub(super) fn unavailable(detail: impl std::fmt::Display, remedy: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{detail}; {remedy}"))
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{detail}; {remedy}"),
+        )
     }
 
     /// 500: our fault, or the disk's.
@@ -48,6 +56,11 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_string(&self).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+        (
+            status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            body,
+        )
+            .into_response()
     }
 }

@@ -22,9 +22,16 @@ impl Range {
     /// The range asked for; all time where it says nothing.
     pub(super) fn parse(&self) -> Result<TimeRange, Problem> {
         let start = time("from", self.from.as_deref(), UnixMicros(0))?;
-        let end = time("to", self.to.as_deref(), UnixMicros(253_402_300_799_000_000))?;
-        TimeRange::new(start, end)
-            .ok_or_else(|| Problem::bad_request(format!("`to` ({end}) is not after `from` ({start}); swap them")))
+        let end = time(
+            "to",
+            self.to.as_deref(),
+            UnixMicros(253_402_300_799_000_000),
+        )?;
+        TimeRange::new(start, end).ok_or_else(|| {
+            Problem::bad_request(format!(
+                "`to` ({end}) is not after `from` ({start}); swap them"
+            ))
+        })
     }
 }
 
@@ -36,7 +43,9 @@ pub(super) struct TimelineAnswer {
 }
 
 pub(super) fn query(range: Result<Query<Range>, QueryRejection>) -> Result<Range, Problem> {
-    range.map(|Query(range)| range).map_err(|error| Problem::bad_request(error.body_text()))
+    range
+        .map(|Query(range)| range)
+        .map_err(|error| Problem::bad_request(error.body_text()))
 }
 
 pub(super) async fn get(
@@ -48,6 +57,13 @@ pub(super) async fn get(
     let stream = cameras::stream(&app, &id, query.stream.as_deref())?;
     let mut range = query.parse()?;
     range.end = range.end.min(app.clock.now()).max(range.start);
-    let timeline = (app.recordings)().timeline(stream, range).await.map_err(Problem::failed)?;
-    Ok(Json(TimelineAnswer { camera: id, runs: timeline.runs, gaps: timeline.gaps }))
+    let timeline = (app.recordings)()
+        .timeline(stream, range)
+        .await
+        .map_err(Problem::failed)?;
+    Ok(Json(TimelineAnswer {
+        camera: id,
+        runs: timeline.runs,
+        gaps: timeline.gaps,
+    }))
 }

@@ -24,23 +24,41 @@ pub(super) async fn get(
     let query = timeline::query(range)?;
     let stream = cameras::stream(&app, &id, query.stream.as_deref())?;
     let range = query.parse()?;
-    let file = VirtualMp4::new(&(app.recordings)(), stream, range).await.map_err(problem)?;
+    let file = VirtualMp4::new(&(app.recordings)(), stream, range)
+        .await
+        .map_err(problem)?;
     let file = Arc::new(file);
-    let tag = format!("\"{:x}-{:x}-{:08x}\"", range.start.0, file.len(), file.head_checksum());
+    let tag = format!(
+        "\"{:x}-{:x}-{:08x}\"",
+        range.start.0,
+        file.len(),
+        file.head_checksum()
+    );
     if header_is(&headers, header::IF_NONE_MATCH, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let fresh = !headers.contains_key(header::IF_RANGE) || header_is(&headers, header::IF_RANGE, &tag);
-    let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok()).filter(|_| fresh);
+    let fresh =
+        !headers.contains_key(header::IF_RANGE) || header_is(&headers, header::IF_RANGE, &tag);
+    let asked = headers
+        .get(header::RANGE)
+        .and_then(|value| value.to_str().ok())
+        .filter(|_| fresh);
     let (status, bytes) = match asked.map_or(Asked::Whole, |asked| parse_range(asked, file.len())) {
         Asked::Whole => (StatusCode::OK, 0..file.len()),
         Asked::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Asked::Unsatisfiable => {
             let range = format!("bytes */{}", file.len());
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, range)]).into_response());
+            return Ok((
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                [(header::CONTENT_RANGE, range)],
+            )
+                .into_response());
         }
     };
-    let name = format!("{id}_{}.mp4", range.start.to_string().replace([':', '-'], ""));
+    let name = format!(
+        "{id}_{}.mp4",
+        range.start.to_string().replace([':', '-'], "")
+    );
     let mut response = Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, "video/mp4")
@@ -48,12 +66,19 @@ pub(super) async fn get(
         .header(header::CONTENT_LENGTH, bytes.end - bytes.start)
         .header(header::ETAG, tag)
         .header(header::CACHE_CONTROL, "private, max-age=60")
-        .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
+        .header(
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}\""),
+        );
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!("bytes {}-{}/{}", bytes.start, bytes.end - 1, file.len());
         response = response.header(header::CONTENT_RANGE, range);
     }
-    let body = if method == Method::HEAD { Body::empty() } else { body(file, bytes, id) };
+    let body = if method == Method::HEAD {
+        Body::empty()
+    } else {
+        body(file, bytes, id)
+    };
     response.body(body).map_err(Problem::failed)
 }
 
@@ -86,7 +111,11 @@ fn problem(error: VideoError) -> Problem {
 
 fn header_is(headers: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
     let value = headers.get(name).and_then(|value| value.to_str().ok());
-    value.is_some_and(|value| value.split(',').any(|one| one.trim() == tag || one.trim() == "*"))
+    value.is_some_and(|value| {
+        value
+            .split(',')
+            .any(|one| one.trim() == tag || one.trim() == "*")
+    })
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -98,15 +127,26 @@ enum Asked {
 
 /// RFC 9110 §14.1.2. Several ranges at once are answered with the whole file, as §14.2 allows.
 fn parse_range(text: &str, len: u64) -> Asked {
-    let Some(spec) = text.strip_prefix("bytes=").filter(|spec| !spec.contains(',')) else { return Asked::Whole };
-    let Some((first, last)) = spec.trim().split_once('-') else { return Asked::Whole };
+    let Some(spec) = text
+        .strip_prefix("bytes=")
+        .filter(|spec| !spec.contains(','))
+    else {
+        return Asked::Whole;
+    };
+    let Some((first, last)) = spec.trim().split_once('-') else {
+        return Asked::Whole;
+    };
     let range = match (first.parse::<u64>(), last.parse::<u64>()) {
         (Ok(first), Ok(last)) if first <= last => first..last.saturating_add(1).min(len),
         (Ok(first), Err(_)) if last.is_empty() => first..len,
         (Err(_), Ok(suffix)) if first.is_empty() => len.saturating_sub(suffix)..len,
         _ => return Asked::Whole,
     };
-    if range.is_empty() { Asked::Unsatisfiable } else { Asked::Part(range) }
+    if range.is_empty() {
+        Asked::Unsatisfiable
+    } else {
+        Asked::Part(range)
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,326 @@
+//! `nvring bench write`: frames of many streams through tail, writer, disk and index, as fast as the disk takes them or at a given rate.
+//!
+//! The frames are made up, but everything behind them is what records cameras. fio runs before and after, in the same folder.
+
+use super::{
+    device::DeviceCounters,
+    fio::{self, FioResult},
+    usage::Usage,
+};
+use crate::{
+    base::{Clock, ClockState, Micros, UnixMicros, units::ByteSize},
+    cli::{
+        CliError, Context,
+        output::{print_json, print_line},
+    },
+    media::{
+        Codec, Frame, FrameKind, GapCause, StreamId, Track, TrackId, TrackSet, VideoParameters,
+    },
+    store::{
+        RunDescription,
+        pool::{Store, StoreOptions, VolumeSpec, format_volume},
+        tail::{Pushed, Tail},
+        volume::FormatOptions,
+    },
+};
+use bytes::Bytes;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// Write made-up frames of many streams to a volume; fio runs beside it
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// Folder for the volume and fio's file; both are removed afterwards
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// Size of the volume
+    #[arg(long, value_name = "SIZE", default_value = "8GiB")]
+    size: ByteSize,
+    /// Number of streams
+    #[arg(long, default_value_t = 500)]
+    streams: u32,
+    /// Bits per second of each stream
+    #[arg(long, value_name = "BITS", default_value = "4M", value_parser = bits)]
+    bitrate: u64,
+    /// How long
+    #[arg(long, default_value_t = 20)]
+    seconds: u32,
+    /// Write at the streams' own rate instead of as fast as possible
+    #[arg(long)]
+    real_time: bool,
+    /// Leave fio out
+    #[arg(long)]
+    no_fio: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const FRAMES_PER_SECOND: u64 = 15;
+const KEY_EVERY: u64 = 30;
+/// A key frame is so many times as large as another.
+const KEY_FACTOR: u64 = 6;
+/// Frames wait for the disk when the tails hold so much.
+const HELD_MAX: u64 = 640 << 20;
+const POOL: &str = "bench";
+
+/// Reads `4M`, `512k` or plain bits per second.
+pub(super) fn bits(text: &str) -> Result<u64, String> {
+    let (number, scale) = match text.strip_suffix(['M', 'm']) {
+        Some(number) => (number, 1e6),
+        None => text
+            .strip_suffix(['k', 'K'])
+            .map_or((text, 1.0), |number| (number, 1e3)),
+    };
+    let bits = number
+        .trim()
+        .parse::<f64>()
+        .map_err(|_| format!("`{text}` is not a bit rate; write 4M or 512k"))?
+        * scale;
+    if (1e3..1e9).contains(&bits) {
+        Ok(bits as u64)
+    } else {
+        Err(format!(
+            "`{text}` is no bit rate of a camera; write 4M or 512k"
+        ))
+    }
+}
+
+#[derive(Debug, serde::Serialize)]
+struct Figures {
+    streams: u32,
+    seconds: f64,
+    media_mb_per_second: f64,
+    cpu_seconds_per_gb: f64,
+    bytes_written_per_media_byte: f64,
+    engine_writes_per_second: f64,
+    engine_syncs_per_second: f64,
+    device_writes_per_second: f64,
+    device_flushes_per_second: f64,
+    device_bytes_per_media_byte: f64,
+    resident_mb_max: f64,
+    frames_shed: u64,
+    fio_before: Option<FioResult>,
+    fio_after: Option<FioResult>,
+    ratio_to_fio: Option<f64>,
+}
+
+/// Runs the benchmark.
+///
+/// # Errors
+/// When the volume cannot be made or written.
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    let clock = context.clock();
+    let folder = args
+        .dir
+        .join(format!("nvring-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        CliError::failed(format!(
+            "{}: {error}; choose another folder with --dir",
+            folder.display()
+        ))
+    })?;
+    let result = measure(args, &clock, &folder);
+    let _ = std::fs::remove_dir_all(&folder);
+    let figures = result?;
+    if args.json {
+        print_json(&figures)
+    } else {
+        report(&figures)
+    }
+}
+
+fn measure(
+    args: &Args,
+    clock: &Arc<dyn Clock>,
+    folder: &std::path::Path,
+) -> Result<Figures, CliError> {
+    let fio = |seconds| {
+        if args.no_fio {
+            Ok(None)
+        } else {
+            fio::run(folder, ByteSize(args.size.0.min(4 << 30)), seconds)
+        }
+    };
+    let fio_before = fio(args.seconds.div_ceil(2))?;
+    let volume = folder.join("volume");
+    let options = FormatOptions {
+        size: args.size,
+        segment_len: ByteSize(256 << 20),
+        pool: POOL.to_owned(),
+        volume: *uuid::Uuid::now_v7().as_bytes(),
+    };
+    format_volume(&volume, &options, &**clock, &mut |_, _| ()).map_err(CliError::failed)?;
+    let specs = [VolumeSpec {
+        path: volume.clone(),
+        pool: POOL.to_owned(),
+    }];
+    let (store, _) = Store::open(
+        &specs,
+        StoreOptions::default(),
+        Arc::clone(clock),
+        &mut |_, _| (),
+    )
+    .map_err(CliError::failed)?;
+    let io = |error: std::io::Error| CliError::failed(format!("{}: {error}", folder.display()));
+    let (usage, device, start) = (
+        Usage::of("self").map_err(io)?,
+        DeviceCounters::of(folder).map_err(io)?,
+        clock.elapsed(),
+    );
+    let shed = feed(args, &**clock, &store)?;
+    store.close();
+    let seconds = (clock.elapsed() - start).as_secs_f64();
+    let (used, device) = (
+        Usage::of("self").map_err(io)?,
+        DeviceCounters::of(folder).map_err(io)?.since(device),
+    );
+    let volumes = store.shared_volumes();
+    let metrics = &volumes[0].metrics;
+    let media = metrics.media_bytes.get() as f64;
+    drop(store);
+    let written = metrics.written_bytes.get() as f64;
+    let (writes, syncs) = (metrics.writes.get() as f64, metrics.syncs.get() as f64);
+    std::fs::remove_dir_all(&volume).map_err(io)?;
+    let fio_after = fio(args.seconds.div_ceil(2))?;
+    let media_mb_per_second = media / 1e6 / seconds;
+    let means: Vec<f64> = [fio_before, fio_after]
+        .iter()
+        .flatten()
+        .map(|fio| fio.mb_per_second)
+        .collect();
+    let mean = (!means.is_empty()).then(|| means.iter().sum::<f64>() / means.len() as f64);
+    Ok(Figures {
+        streams: args.streams,
+        seconds,
+        media_mb_per_second,
+        cpu_seconds_per_gb: (used.cpu_seconds - usage.cpu_seconds) / (media / 1e9),
+        bytes_written_per_media_byte: written / media,
+        engine_writes_per_second: writes / seconds,
+        engine_syncs_per_second: syncs / seconds,
+        device_writes_per_second: device.writes as f64 / seconds,
+        device_flushes_per_second: device.flushes as f64 / seconds,
+        device_bytes_per_media_byte: device.written_bytes as f64 / media,
+        resident_mb_max: used.resident_bytes_max as f64 / 1e6,
+        frames_shed: shed,
+        fio_before,
+        fio_after,
+        ratio_to_fio: mean
+            .filter(|_| !args.real_time)
+            .map(|mean| media_mb_per_second / mean),
+    })
+}
+
+/// Pushes frames until the time is over; gives the number of frames shed.
+fn feed(args: &Args, clock: &dyn Clock, store: &Arc<Store>) -> Result<u64, CliError> {
+    let tails: Vec<Arc<Tail>> = (0..args.streams)
+        .map(|number| {
+            let tail = store
+                .record(StreamId(u128::from(number).to_be_bytes()), POOL)
+                .map_err(CliError::failed)?;
+            tail.begin(description(number, clock.now()));
+            Ok(tail)
+        })
+        .collect::<Result<_, CliError>>()?;
+    let data = Bytes::from(
+        (0..4u32 << 20)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect::<Vec<u8>>(),
+    );
+    let mean = args.bitrate / 8 / FRAMES_PER_SECOND;
+    let plain = mean * KEY_EVERY / (KEY_EVERY - 1 + KEY_FACTOR);
+    let (start, wall) = (clock.elapsed(), clock.now());
+    let end = start + Micros::from_secs(i64::from(args.seconds));
+    let mut shed = 0;
+    for round in 0u64.. {
+        let due = start + Micros((round * 1_000_000 / FRAMES_PER_SECOND) as i64);
+        while store.held() > HELD_MAX || args.real_time && clock.elapsed() < due {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if clock.elapsed() >= end {
+            break;
+        }
+        for (number, tail) in tails.iter().enumerate() {
+            let key = (round + number as u64) % KEY_EVERY == 0;
+            let len = if key { plain * KEY_FACTOR } else { plain } as usize;
+            let from = (round as usize * 977 + number * 4099) % (data.len() - len);
+            let frame = Frame {
+                track: TrackId(0),
+                kind: if key {
+                    FrameKind::Key
+                } else {
+                    FrameKind::Reference
+                },
+                time: UnixMicros(wall.0 + (round * 1_000_000 / FRAMES_PER_SECOND) as i64),
+                data: data.slice(from..from + len).into(),
+            };
+            shed += u64::from(tail.push(frame, clock.elapsed()) != Pushed::Kept);
+        }
+    }
+    tails.iter().for_each(|tail| tail.end(GapCause::Restart));
+    Ok(shed)
+}
+
+fn description(number: u32, now: UnixMicros) -> RunDescription {
+    let parameter_sets = vec![
+        Bytes::from_static(&[0x67, 0x42, 0xc0, 0x1f]),
+        Bytes::from_static(&[0x68, 0xce, 0x3c, 0x80]),
+    ];
+    let video = VideoParameters {
+        width: 1920,
+        height: 1080,
+        parameter_sets,
+    };
+    let track = Track {
+        codec: Codec::H264,
+        clock_rate: 90_000,
+        video: Some(video),
+        audio: None,
+        encoding: String::new(),
+    };
+    RunDescription {
+        camera: format!("bench-{number}"),
+        name: format!("Bench {number}"),
+        stream: "main".to_owned(),
+        start_cause: GapCause::Enrolled,
+        started: now,
+        clock: ClockState::UNKNOWN,
+        camera_offset: None,
+        tracks: TrackSet {
+            tracks: vec![track],
+        },
+    }
+}
+
+fn report(figures: &Figures) -> Result<(), CliError> {
+    print_line(format_args!(
+        "{} streams, {:.1} s: {:.0} MB/s of video, {:.3} CPU s/GB, {:.4} bytes written per byte of video",
+        figures.streams,
+        figures.seconds,
+        figures.media_mb_per_second,
+        figures.cpu_seconds_per_gb,
+        figures.bytes_written_per_media_byte
+    ))?;
+    print_line(format_args!(
+        "engine: {:.1} writes/s, {:.2} syncs/s; device: {:.1} writes/s, {:.2} flushes/s, {:.4} bytes per byte of video; memory {:.0} MB at most; {} frames shed",
+        figures.engine_writes_per_second,
+        figures.engine_syncs_per_second,
+        figures.device_writes_per_second,
+        figures.device_flushes_per_second,
+        figures.device_bytes_per_media_byte,
+        figures.resident_mb_max,
+        figures.frames_shed
+    ))?;
+    let Some((before, after)) = figures.fio_before.zip(figures.fio_after) else {
+        return print_line("fio: not run");
+    };
+    print_line(format_args!(
+        "fio (1 MiB, direct, depth 4): {:.0} MB/s before, {:.0} MB/s after; {:.3} CPU s/GB{}",
+        before.mb_per_second,
+        after.mb_per_second,
+        after.cpu_seconds_per_gb,
+        figures
+            .ratio_to_fio
+            .map(|ratio| format!("; ratio {ratio:.2}"))
+            .unwrap_or_default()
+    ))
+}
