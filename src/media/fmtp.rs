@@ -1,6 +1,6 @@
 //! The parameters of an SDP `a=fmtp` line: `name=value; name=value`, as cameras write them.
 
-use super::{Codec, parameter_sets::ParameterSets};
+use super::{Codec, annex_b, parameter_sets::ParameterSets};
 use base64::{
     Engine,
     alphabet::STANDARD,
@@ -38,7 +38,7 @@ pub fn parameter_sets(codec: Codec, fmtp: &str) -> ParameterSets {
     };
     for text in names.iter().filter_map(|name| value(fmtp, name)) {
         for set in text.split(',').map(str::trim).filter(|set| !set.is_empty()) {
-            if let Ok(nal) = BASE64.decode(set) {
+            for nal in annex_b::nals(BASE64.decode(set).unwrap_or_default().into()) {
                 // See above: what cannot be read is left out.
                 let _ = sets.insert(&nal);
             }
@@ -64,6 +64,10 @@ mod tests {
         assert_eq!(sets.nals(SetKind::Pps).count(), 1);
         let video = sets.video_parameters(None).unwrap();
         assert_eq!((video.width, video.height), (640, 360));
+        // A start code at the end of a set, and both sets in one: base64 of the same bytes with 00 00 00 01 between.
+        let glued = "sprop-parameter-sets=Z2QAHqzZQKAv+XARAAADAAEAAAMAMg8WLZYAAAABaOvjyyLAAAAAAQ==";
+        let glued = parameter_sets(Codec::H264, glued);
+        assert_eq!(glued.video_parameters(None), Some(video));
         let broken = parameter_sets(Codec::H264, "sprop-parameter-sets=%%,Z2Q=,,aA");
         assert_eq!(broken.video_parameters(None), None);
     }

@@ -17,6 +17,7 @@ pub mod depacketise;
 
 pub mod timeline;
 
+pub mod annex_b;
 pub mod bits;
 pub mod fmtp;
 pub mod h264;

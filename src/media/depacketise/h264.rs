@@ -56,6 +56,13 @@ impl VideoSyntax for H264 {
         }
     }
 
+    fn may_be_bundle(nal_type: u8) -> bool {
+        matches!(
+            nal_type,
+            nal_type::SPS | nal_type::PPS | nal_type::DELIMITER
+        )
+    }
+
     fn classify(nal: &[u8], sets: &ParameterSets) -> NalClass {
         let header = nal.first().copied().unwrap_or(0);
         match h264::nal_type_of(header) {
@@ -100,4 +107,47 @@ pub(super) fn unpack_aggregate(
         pieces.push(Piece::Whole(rest.split_to(length)));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6184 §5.8: F and NRI come from the indicator, the type from the FU header, so that every header survives.
+    #[test]
+    fn every_header_is_rebuilt_from_its_fragments() {
+        for header in (0..=255u8).filter(|header| (1..24).contains(&(header & 0x1f))) {
+            let payload = [header & 0xe0 | FU_A, 0x80 | header & 0x1f, 7];
+            let mut pieces = Vec::new();
+            H264::unpack(&Bytes::copy_from_slice(&payload), &mut pieces).unwrap();
+            let expected = Piece::Fragment {
+                header: NalHeader::h264(header),
+                data: Bytes::from_static(&[7]),
+                start: true,
+                end: false,
+            };
+            assert_eq!(pieces, [expected]);
+        }
+    }
+
+    #[test]
+    fn broken_and_unsupported_payloads_are_errors() {
+        for payload in [
+            &[STAP_A][..],
+            &[STAP_A, 0],
+            &[STAP_A, 0, 0],
+            &[STAP_A, 0, 2, 0x67],
+            &[FU_A],
+            &[0],
+            &[25, 0, 0, 0, 1, 0x67],
+            &[26, 0],
+            &[27, 0],
+            &[29, 0x85, 0, 0],
+            &[30],
+            &[31],
+        ] {
+            let result = H264::unpack(&Bytes::copy_from_slice(payload), &mut Vec::new());
+            assert!(result.is_err(), "{payload:?}");
+        }
+    }
 }

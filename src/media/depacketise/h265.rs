@@ -62,6 +62,10 @@ impl VideoSyntax for H265 {
         }
     }
 
+    fn may_be_bundle(nal_type: u8) -> bool {
+        (nal_type::VPS..=nal_type::DELIMITER).contains(&nal_type)
+    }
+
     fn classify(nal: &[u8], sets: &ParameterSets) -> NalClass {
         let &[first, second, ..] = nal else {
             return NalClass::Other;
@@ -97,6 +101,48 @@ impl VideoSyntax for H265 {
             nal_type::PPS => NalClass::Set { sequence: false },
             nal_type::DELIMITER | nal_type::PREFIX_SEI | 41..=44 | 48..=55 => NalClass::Opening,
             _ => NalClass::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7798 §4.4.3: F, LayerId and TID come from the payload header, the type from the FU header, so that every header survives.
+    #[test]
+    fn every_header_is_rebuilt_from_its_fragments() {
+        for header in 0..=u16::MAX {
+            let [first, second] = header.to_be_bytes();
+            let kind = first >> 1 & 0x3f;
+            if kind >= AP {
+                continue;
+            }
+            let payload = [first & 0x81 | FU << 1, second, 0x40 | kind, 7];
+            let mut pieces = Vec::new();
+            H265::unpack(&Bytes::copy_from_slice(&payload), &mut pieces).unwrap();
+            let expected = Piece::Fragment {
+                header: NalHeader::h265([first, second]),
+                data: Bytes::from_static(&[7]),
+                start: false,
+                end: true,
+            };
+            assert_eq!(pieces, [expected]);
+        }
+    }
+
+    #[test]
+    fn broken_and_unsupported_payloads_are_errors() {
+        for payload in [
+            &[0x40][..],
+            &[AP << 1, 1],
+            &[AP << 1, 1, 0, 3, 0x40, 1],
+            &[FU << 1, 1],
+            &[50 << 1, 1, 0, 0],
+            &[63 << 1, 1, 0, 0],
+        ] {
+            let result = H265::unpack(&Bytes::copy_from_slice(payload), &mut Vec::new());
+            assert!(result.is_err(), "{payload:?}");
         }
     }
 }

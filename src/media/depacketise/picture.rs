@@ -251,6 +251,14 @@ impl Picture {
         open.len
     }
 
+    /// Takes the last NAL unit out again, in one piece without its length.
+    pub(super) fn remove_last(&mut self) -> Bytes {
+        let nal = self.nals.pop().expect("a NAL unit was ended");
+        let mut bytes = Bytes::from(self.parts.split_off(nal.first_part).concat());
+        self.len -= bytes.len();
+        bytes.split_off(PREFIX_LEN)
+    }
+
     /// Sets what the last NAL unit is.
     pub(super) fn classify_last(&mut self, nal_type: u8, class: NalClass) {
         let nal = self.nals.last_mut().expect("a NAL unit was ended");

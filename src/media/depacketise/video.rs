@@ -12,7 +12,7 @@
 
 use super::picture::{NalClass, Picture, Piece, Slice};
 use crate::media::{
-    AccessUnit, Codec, DepacketiserCounters, FrameKind, RtpPacket, Track, VideoParameters,
+    AccessUnit, Codec, DepacketiserCounters, FrameKind, RtpPacket, Track, VideoParameters, annex_b,
     parameter_sets::{PARAMETER_SET_LEN_MAX, ParameterSets},
 };
 use bytes::{Bytes, BytesMut};
@@ -43,6 +43,8 @@ pub(super) trait VideoSyntax {
     /// How many bytes of a NAL unit with this first byte `classify` wants to see.
     fn peek_len(header: u8) -> usize;
     fn classify(nal: &[u8], sets: &ParameterSets) -> NalClass;
+    /// Parameter sets and delimiters, in which cameras hide whole byte streams (see `annex_b`).
+    fn may_be_bundle(nal_type: u8) -> bool;
 }
 
 /// Whether the camera's marker bits can be believed.
@@ -286,6 +288,12 @@ impl<S: VideoSyntax> VideoDepacketiser<S> {
             .first()
             .map_or(0, |header| S::nal_type_of(*header));
         self.picture.classify_last(nal_type, class);
+        if S::may_be_bundle(nal_type) && annex_b::has_start_code(&self.peek) {
+            for nal in annex_b::nals(self.picture.remove_last()) {
+                self.take(Piece::Whole(nal), out);
+            }
+            return;
+        }
         if self.picture.marked {
             self.place_after_marker(index, class, out);
         } else if let NalClass::Slice(slice) = class

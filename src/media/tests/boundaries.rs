@@ -54,7 +54,7 @@ fn key_frame() -> Vec<(u32, bool, Vec<u8>)> {
         .into_iter()
         .map(|nal| (0, false, nal))
         .collect();
-    rows.push((0, true, slice(IDR, true, true, 0)));
+    rows.push((0, true, slice(IDR, true, true, 7)));
     rows
 }
 
@@ -214,6 +214,41 @@ fn other_parameter_sets_at_a_key_frame_are_announced_once() {
         .collect();
     assert_eq!(changes, [Some(320), Some(640), None]);
     assert_eq!(depacketiser.track().unwrap().video.unwrap().height, 480);
+}
+
+/// What opens the next picture goes with it, also where both have one timestamp.
+#[test]
+fn delimiter_after_the_marker_goes_with_the_next_picture() {
+    let mut rows = key_frame();
+    rows.push((0, false, vec![9, 0x30]));
+    rows.push((0, false, vec![6, 5, 1, 0xaa, 0x80]));
+    rows.push((0, true, slice(REFERENCE, false, true, 1)));
+    let (_, out) = send(&rows);
+    assert_eq!(out.len(), 2);
+    assert_eq!(nals_of(&out[0]).len(), 3);
+    let opening: Vec<u8> = nals_of(&out[1]).iter().map(|nal| nal[0]).collect();
+    assert_eq!(opening, [9, 6, REFERENCE]);
+}
+
+/// Cameras that send parameter sets and key frame as one "NAL unit" with start codes inside, whole or in fragments.
+#[test]
+fn a_byte_stream_in_a_nal_unit_is_taken_apart() {
+    let nals: Vec<Vec<u8>> = key_frame().into_iter().map(|(_, _, nal)| nal).collect();
+    let bundle = nals.join(&[0, 0, 0, 1][..]);
+    let fragment = |flags: u8, bytes: &[u8]| [&[0x7c, flags | bundle[0] & 0x1f], bytes].concat();
+    let middle = bundle.len() / 2;
+    for rows in [
+        vec![(0, true, bundle.clone())],
+        vec![
+            (0, false, fragment(0x80, &bundle[1..middle])),
+            (0, true, fragment(0x40, &bundle[middle..])),
+        ],
+    ] {
+        let (depacketiser, out) = send(&rows);
+        assert_eq!(kinds(&out), [FrameKind::Key]);
+        assert_eq!(nals_of(&out[0]), nals);
+        assert_eq!(depacketiser.counters().errors, 0);
+    }
 }
 
 /// PAFF: both fields of a frame with one timestamp and a marker each are one access unit.
