@@ -148,28 +148,7 @@ impl Folder {
 
     /// See `Disk::list`.
     pub(in crate::disk) fn list(&self) -> Result<Vec<String>, DiskError> {
-        let mut names = Vec::new();
-        let mut folders = vec![String::new()];
-        while let Some(folder) = folders.pop() {
-            let path = self.path.join(&folder);
-            let mut walk = || {
-                for entry in fs::read_dir(&path)? {
-                    let entry = entry?;
-                    let own = entry.file_name().to_string_lossy().into_owned();
-                    let is_folder = entry.file_type()?.is_dir();
-                    match (folder.as_str(), is_folder) {
-                        ("", true) if own != LOST_AND_FOUND => folders.push(own),
-                        ("", false) if own != name::LOCK => names.push(own),
-                        ("", _) | (_, true) => {}
-                        (folder, false) => names.push(format!("{folder}/{own}")),
-                    }
-                }
-                Ok(())
-            };
-            walk().map_err(|source| self.error("list", &folder, source))?;
-        }
-        names.sort_unstable();
-        Ok(names)
+        list(&self.path)
     }
 
     /// See `Disk::remove`.
@@ -233,6 +212,36 @@ impl Folder {
     fn lock(&self) -> MutexGuard<'_, Vec<Option<Arc<OpenFile>>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The names in the folder `root`; see `Disk::list`.
+pub(in crate::disk) fn list(root: &Path) -> Result<Vec<String>, DiskError> {
+    let mut names = Vec::new();
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        let path = root.join(&folder);
+        let mut walk = || {
+            for entry in fs::read_dir(&path)? {
+                let entry = entry?;
+                let own = entry.file_name().to_string_lossy().into_owned();
+                let is_folder = entry.file_type()?.is_dir();
+                match (folder.as_str(), is_folder) {
+                    ("", true) if own != LOST_AND_FOUND => folders.push(own),
+                    ("", false) if own != name::LOCK => names.push(own),
+                    ("", _) | (_, true) => {}
+                    (folder, false) => names.push(format!("{folder}/{own}")),
+                }
+            }
+            Ok(())
+        };
+        walk().map_err(|source| DiskError {
+            action: "list",
+            path: path.clone(),
+            source,
+        })?;
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Refuses a length no transfer could fill (D5).

@@ -55,7 +55,7 @@ impl FolderLock {
             match lock.file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if attempt < ATTEMPTS => thread::sleep(PAUSE),
-                Err(TryLockError::WouldBlock) => return Err(fail(lock.held_by_another())),
+                Err(TryLockError::WouldBlock) => return Err(fail(held_by_another(&lock.file))),
                 Err(TryLockError::Error(source)) => return Err(fail(source)),
             }
         }
@@ -74,23 +74,22 @@ impl FolderLock {
         self.file.rewind()?;
         writeln!(self.file, "{}", std::process::id())
     }
+}
 
-    fn held_by_another(&mut self) -> io::Error {
-        let mut text = String::new();
-        let read = (&mut self.file)
-            .take(HOLDER_LEN_MAX)
-            .read_to_string(&mut text);
-        let holder = match (read, text.trim().parse::<u32>()) {
-            (Ok(_), Ok(id)) => format!(" (process {id})"),
-            _ => String::new(),
-        };
-        io::Error::new(
-            io::ErrorKind::WouldBlock,
-            format!(
-                "the volume is in use by another nvring process{holder}; stop that one, or ask it by --server"
-            ),
-        )
-    }
+/// The error of a lock that another process holds, naming that process.
+pub(in crate::disk) fn held_by_another(file: &File) -> io::Error {
+    let mut text = String::new();
+    let read = file.take(HOLDER_LEN_MAX).read_to_string(&mut text);
+    let holder = match (read, text.trim().parse::<u32>()) {
+        (Ok(_), Ok(id)) => format!(" (process {id})"),
+        _ => String::new(),
+    };
+    io::Error::new(
+        io::ErrorKind::WouldBlock,
+        format!(
+            "the volume is in use by another nvring process{holder}; stop that one, or ask it by --server"
+        ),
+    )
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod refusals;
 mod uring;
 
 pub mod map;
+mod readonly;
 pub mod sim;
 
 use std::{
@@ -40,6 +41,7 @@ use std::{
 pub use buffer::AlignedBuffer;
 pub use folder::make_folder;
 pub use map::MappedFile;
+pub use readonly::{ReadLock, open_file_to_read, open_folder_to_read};
 pub use slab::{Slab, SlabOptions, Slot};
 
 use folder::Folder;
