@@ -81,7 +81,10 @@ pub(in crate::disk) fn held_by_another(file: &File) -> io::Error {
     let mut text = String::new();
     let read = file.take(HOLDER_LEN_MAX).read_to_string(&mut text);
     let holder = match (read, text.trim().parse::<u32>()) {
-        (Ok(_), Ok(id)) => format!(" (process {id})"),
+        // A reader leaves no id, so the one there may be of a process that ended.
+        (Ok(_), Ok(id)) if Path::new(&format!("/proc/{id}")).exists() => {
+            format!(" (process {id})")
+        }
         _ => String::new(),
     };
     io::Error::new(

@@ -2,7 +2,7 @@
 
 use crate::{
     base::units::align_up,
-    disk::MappedFile,
+    disk::{Disk, MappedFile},
     format::{
         PAGE,
         index::{FILE, IndexLayout},
@@ -54,14 +54,18 @@ pub fn mapped(folder: &Path, superblock: &Superblock) -> io::Result<Box<dyn Inde
     Ok(Box::new(map))
 }
 
-/// A private copy of the index file in `folder`, or zeroes when there is none: for looking at a volume.
+/// A private copy of the volume's index file, or zeroes when there is none: for looking at a volume.
 ///
 /// # Errors
-/// When the file is there and cannot be mapped.
-pub fn copied(folder: &Path, superblock: &Superblock) -> io::Result<Box<dyn IndexMemory>> {
+/// When the file is there and cannot be read.
+pub fn copied(disk: &dyn Disk, superblock: &Superblock) -> io::Result<Box<dyn IndexMemory>> {
     let len = index_len(superblock) as usize;
-    let mut bytes = match MappedFile::open(&folder.join(FILE)) {
-        Ok(map) => map.as_slice().to_vec(),
+    let mut bytes = match disk.open(FILE) {
+        // A length that is no whole number of pages is not ours: what is whole is looked at.
+        Ok((file, found)) => match (found - found % PAGE) as usize {
+            0 => Vec::new(),
+            found => super::io::read(disk, file, 0, found)?.to_vec(),
+        },
         Err(error) if error.source.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error.source),
     };

@@ -35,7 +35,13 @@ pub mod memory;
 
 pub mod pool;
 
-mod io;
+pub mod rebuild;
+
+pub mod scrub;
+
+mod remains;
+
+pub(crate) mod io;
 
 pub use crate::format::description::RunDescription;
 

@@ -4,13 +4,17 @@
 //! volume of the pool with the fewest streams (L5). Threads live here and nowhere else in `store`.
 
 use crate::{
-    base::{Clock, Micros},
-    disk::{DiskError, EngineChoice, SlabOptions, open_folder},
-    format::place::Generation,
+    base::{Clock, Micros, units::ByteSize},
+    disk::{
+        DiskError, EngineChoice, ReadLock, SlabOptions, open_folder, open_folder_to_read,
+        probe::volume_space,
+    },
+    format::{place::Generation, superblock::Superblock},
     media::StreamId,
     store::{
         memory,
         recovery::{Progress, RecoveryReport},
+        remains,
         tail::{Tail, TailBudget, TailLimits},
         volume::{self, Access, BATCH_LEN_MAX, DEPTH_MAX, VolumeError, VolumeShared},
         writer::{Writer, WriterOptions},
@@ -329,29 +333,39 @@ pub fn open_volume(
     clock: Arc<dyn Clock>,
     progress: Progress<'_>,
 ) -> Result<volume::Opened, VolumeError> {
-    if !path.join(crate::format::superblock::FILE).exists() {
-        return Err(VolumeError::Unformatted { path: path.into() });
+    let name = crate::format::superblock::FILE;
+    if !path.join(name).exists() {
+        return Err(remains::of(path).unwrap_or(VolumeError::Unformatted { path: path.into() }));
     }
     let slab = SlabOptions {
         slots: DEPTH_MAX,
         slot_len: BATCH_LEN_MAX as usize,
     };
-    let disk = open_folder(path, slab, engine)?;
+    let disk = match access {
+        Access::Write => open_folder(path, slab, engine)?,
+        Access::Read => open_folder_to_read(path, ReadLock::Shared)?,
+    };
     let folder = path.to_owned();
-    volume::open(
+    let looked_at = Arc::clone(&disk);
+    let opened = volume::open(
         disk,
         path,
         access,
         clock,
         move |superblock| match access {
             Access::Write => memory::mapped(&folder, superblock),
-            Access::Read => memory::copied(&folder, superblock),
+            Access::Read => memory::copied(&*looked_at, superblock),
         },
         progress,
-    )
+    );
+    match opened {
+        // Format writes the superblock last: one that was never written is the sign of an aborted format.
+        Err(error @ VolumeError::Superblock { .. }) => Err(remains::of(path).unwrap_or(error)),
+        other => other,
+    }
 }
 
-/// Makes a volume in `path`, an empty folder or one to be made.
+/// Makes a volume in `path`, an empty folder or one to be made. What was made is removed again when it fails.
 ///
 /// # Errors
 /// When the folder holds anything, the geometry makes no ring, or the space is not there.
@@ -360,7 +374,7 @@ pub fn format_volume(
     options: &volume::FormatOptions,
     clock: &dyn Clock,
     progress: Progress<'_>,
-) -> Result<(), VolumeError> {
+) -> Result<Superblock, VolumeError> {
     let fail = |action: &'static str| {
         move |source| VolumeError::Disk {
             source: DiskError {
@@ -371,26 +385,30 @@ pub fn format_volume(
         }
     };
     crate::disk::make_folder(path).map_err(fail("make"))?;
+    // Looked at before the lock file is made in it: a folder that is refused stays as it was.
+    remains::refuse(path)?;
     let slab = SlabOptions {
         slots: 1,
         slot_len: volume::SEGMENT_LEN_MIN as usize,
     };
     let disk = open_folder(path, slab, EngineChoice::Plain)?;
-    let names = disk.list()?;
-    if names
-        .iter()
-        .any(|name| name == crate::format::superblock::FILE)
-    {
-        return Err(VolumeError::Formatted { path: path.into() });
-    }
-    if let Some(found) = names.into_iter().find(|name| name != "lock") {
-        return Err(VolumeError::Foreign {
+    remains::refuse(path)?;
+    let space = volume_space(path).map_err(fail("ask the space of"))?;
+    if space.available < options.size.0 {
+        return Err(VolumeError::NoSpace {
             path: path.into(),
-            found,
+            size: options.size,
+            available: ByteSize(space.available),
         });
     }
-    volume::format(&*disk, options, clock.now().0, progress)?;
-    Ok(())
+    let formatted = volume::format(&*disk, options, clock.now().0, progress);
+    if formatted.is_err() {
+        // The folder was empty, so all of it is ours; best effort: the caller hears why there is no volume.
+        for name in disk.list().unwrap_or_default() {
+            let _ = disk.remove(&name);
+        }
+    }
+    formatted
 }
 
 fn run_writer(

@@ -85,6 +85,28 @@ pub enum VolumeError {
         /// One of the things in it.
         found: String,
     },
+    /// A format that did not come to its end.
+    #[error("the format of {0} was not finished: it holds empty segments and no superblock; remove them (`rm -rf {0}/segments {0}/superblock`) and format again", path.display())]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The segments are there, the superblock is not.
+    #[error("{} holds segments with recordings, but its superblock is lost: copy the file `superblock` back from where the volume was before, or read single segments with `nvring inspect`", path.display())]
+    SuperblockLost {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file system is too small.
+    #[error("a volume of {size} does not fit {}: {available} are free; choose a smaller --size or make room", path.display())]
+    NoSpace {
+        /// The folder.
+        path: PathBuf,
+        /// Bytes asked for.
+        size: ByteSize,
+        /// Bytes free.
+        available: ByteSize,
+    },
     /// The geometry makes no ring.
     #[error("a volume of {size} with segments of {segment_len} cannot be made: {why}")]
     Geometry {

@@ -321,10 +321,10 @@ impl<'a> Walk<'a> {
 
 /// Which batches were known to be durable: those a later batch of the same session says so of. A later session cannot tell: what it
 /// found torn it left where it was.
-struct Durable(HashMap<u64, u32>);
+pub(crate) struct Durable(HashMap<u64, u32>);
 
 impl Durable {
-    fn of(batches: &[FoundBatch]) -> Self {
+    pub(crate) fn of(batches: &[FoundBatch]) -> Self {
         let mut synced = HashMap::new();
         for batch in batches {
             let most = synced.entry(batch.header.session).or_insert(0);
@@ -333,10 +333,13 @@ impl Durable {
         Self(synced)
     }
 
-    fn covers(&self, header: &BatchHeader) -> bool {
-        self.0
-            .get(&header.session)
-            .is_some_and(|synced| header.number < *synced)
+    /// Whether batch `number` of `session` was.
+    pub(crate) fn durable(&self, session: u64, number: u32) -> bool {
+        self.0.get(&session).is_some_and(|synced| number < *synced)
+    }
+
+    pub(crate) fn covers(&self, header: &BatchHeader) -> bool {
+        self.durable(header.session, header.number)
     }
 }
 
