@@ -278,7 +278,9 @@ mod tests {
     fn readers_share_and_recorders_exclude_them() {
         let place = tempfile::tempdir().unwrap();
         let recorder = FolderLock::take(place.path()).unwrap();
-        let refused = open_folder_to_read(place.path(), ReadLock::Shared).unwrap_err();
+        let refused = open_folder_to_read(place.path(), ReadLock::Shared)
+            .map(drop)
+            .unwrap_err();
         let holder = format!("process {}", std::process::id());
         assert!(refused.to_string().contains(&holder), "{refused}");
         open_folder_to_read(place.path(), ReadLock::None).unwrap();
