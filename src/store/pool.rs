@@ -236,9 +236,11 @@ impl Store {
 
     /// Stops recording a stream. Its run must have been ended; what is in memory is still written.
     pub fn release(&self, stream: StreamId) {
-        self.streams().remove(&stream);
+        let Some((tail, _)) = self.streams().remove(&stream) else {
+            return;
+        };
         for volume in self.shared_volumes() {
-            volume.release(stream);
+            volume.release(&tail);
         }
     }
 

@@ -209,7 +209,7 @@ pub struct VolumeShared {
     pub metrics: VolumeMetrics,
     index: RwLock<Index>,
     tails: Mutex<Vec<Arc<Tail>>>,
-    released: Mutex<Vec<StreamId>>,
+    released: Mutex<Vec<Arc<Tail>>>,
     failed: AtomicBool,
     pub(crate) reads: tokio::sync::Semaphore,
 }
@@ -243,27 +243,25 @@ impl VolumeShared {
         self.tails().push(tail);
     }
 
-    /// Gives a stream up once its frames are durable: the writer forgets it then.
-    pub(crate) fn release(&self, stream: StreamId) {
+    /// Gives a stream up once its frames are durable: the writer forgets its tail then. The stream may come back with another tail before.
+    pub(crate) fn release(&self, tail: &Arc<Tail>) {
         let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
-        released.push(stream);
+        released.push(Arc::clone(tail));
     }
 
-    /// Forgets released streams that have nothing left to write.
+    /// Forgets released tails that have nothing left to write.
     pub(crate) fn forget_released(&self) {
         let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
         if released.is_empty() {
             return;
         }
         let mut tails = self.tails();
-        released.retain(|stream| {
-            let waits = tails
-                .iter()
-                .any(|tail| tail.stream() == *stream && !tail.is_drained());
-            if !waits {
-                tails.retain(|tail| tail.stream() != *stream);
+        released.retain(|tail| {
+            let drained = tail.is_drained();
+            if drained {
+                tails.retain(|other| !Arc::ptr_eq(other, tail));
             }
-            waits
+            !drained
         });
     }
 

@@ -138,6 +138,11 @@ impl Depacketiser {
         }
     }
 
+    /// RTP ticks per second.
+    pub fn clock_rate(&self) -> u32 {
+        self.clock_rate
+    }
+
     /// Takes the next packet in order and appends what became whole to `out`.
     pub fn push(&mut self, packet: RtpPacket, out: &mut Vec<AccessUnit>) {
         match &mut self.kind {
