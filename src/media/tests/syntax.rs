@@ -69,6 +69,18 @@ fn check_format(format: &PictureFormat, probed: &serde_json::Value, what: &str) 
     }
 }
 
+/// As ffprobe names it.
+fn h264_profile_name(profile_idc: u8) -> &'static str {
+    match profile_idc {
+        66 => "Constrained Baseline",
+        77 => "Main",
+        100 => "High",
+        110 => "High 10",
+        122 => "High 4:2:2",
+        _ => "High 4:4:4 Predictive",
+    }
+}
+
 #[test]
 fn h264_parameter_sets_agree_with_ffprobe() {
     let x264 = |more: &str| format!("-c:v libx264 -preset veryfast {more}");
@@ -120,14 +132,7 @@ fn h264_parameter_sets_agree_with_ffprobe() {
         let sps = sets.h264_sps().expect(&what);
         check_format(&sps.format, &probed, &what);
         assert_eq!(u64::from(sps.level), probed["level"], "{what}");
-        let profile = match sps.profile {
-            66 => "Constrained Baseline",
-            77 => "Main",
-            100 => "High",
-            110 => "High 10",
-            122 => "High 4:2:2",
-            _ => "High 4:4:4 Predictive",
-        };
+        let profile = h264_profile_name(sps.profile);
         assert_eq!(probed["profile"], profile, "{what}");
         assert_eq!(
             u64::from(sps.reorder_frames_max()),
