@@ -98,7 +98,7 @@ impl BatchHeader {
     /// # Panics
     /// When lengths contradict each other: the writer's duty.
     pub fn encode(&self, volume: &VolumeId, batch: &mut [u8]) {
-        assert!(u64::from(self.batch_len) % PAGE == 0 && self.offset % PAGE == 0);
+        assert!(u64::from(self.batch_len).is_multiple_of(PAGE) && self.offset.is_multiple_of(PAGE));
         assert!(self.front_len as usize >= BATCH_HEADER_LEN && self.front_len <= self.batch_len);
         assert!(batch.len() == self.batch_len as usize);
         let (fixed, rest) = batch.split_at_mut(BATCH_HEADER_LEN);

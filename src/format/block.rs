@@ -165,7 +165,7 @@ impl BlockHead<'_> {
     /// # Panics
     /// When `block` is shorter than the head, or a limit is passed: the writer's duty.
     pub fn encode(&self, address: &Address, block: &mut [u8]) -> u32 {
-        assert!(address.offset % BLOCK_ALIGN == 0);
+        assert!(address.offset.is_multiple_of(BLOCK_ALIGN));
         assert!(self.checksums.len() <= FRAMES_MAX);
         let len = head_len(
             self.description.len(),
@@ -361,6 +361,7 @@ impl<'a> Block<'a> {
     }
 
     /// Length of head and payload.
+    #[expect(clippy::len_without_is_empty, reason = "a block is never empty")]
     pub fn len(&self) -> u32 {
         self.header.block_len.get()
     }

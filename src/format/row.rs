@@ -241,7 +241,7 @@ impl Item {
 }
 
 fn put_extent(out: &mut Vec<u8>, place: &Place, head_len: u32) {
-    assert!(place.offset % BLOCK_ALIGN == 0 && head_len <= place.len);
+    assert!(place.offset.is_multiple_of(BLOCK_ALIGN) && head_len <= place.len);
     put_varint(out, place.offset / BLOCK_ALIGN);
     put_varint(out, u64::from(place.len));
     put_varint(out, u64::from(head_len));

@@ -74,7 +74,7 @@ fn read_aligned(disk: &dyn Disk, file: FileId, offset: u64, len: usize) -> io::R
 
 /// Writes `bytes` (whole pages) at `offset` through a slot of the disk's slab.
 pub(crate) fn write(disk: &dyn Disk, file: FileId, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    assert!(bytes.len() % ALIGNMENT == 0);
+    assert!(bytes.len().is_multiple_of(ALIGNMENT));
     let mut done = 0;
     while done < bytes.len() {
         let mut slot = disk

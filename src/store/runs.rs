@@ -140,11 +140,9 @@ mod tests {
         }
     }
 
-    fn timeline(
-        pieces: &[Piece],
-        from: i64,
-        to: i64,
-    ) -> (Vec<(i64, i64)>, Vec<(i64, i64, GapCause)>) {
+    type Spans = (Vec<(i64, i64)>, Vec<(i64, i64, GapCause)>);
+
+    fn timeline(pieces: &[Piece], from: i64, to: i64) -> Spans {
         let timeline = Timeline::new(
             pieces,
             TimeRange {

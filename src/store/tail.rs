@@ -351,10 +351,8 @@ impl State {
 
     fn begin(&mut self, stream: StreamId, mut description: RunDescription) {
         assert!(self.open.is_none(), "the run before was cut");
-        if let Some(last) = self.last_start {
-            if description.started == last {
-                description.started = last + Micros(1);
-            }
+        if self.last_start == Some(description.started) {
+            description.started = description.started + Micros(1);
         }
         self.last_start = Some(description.started);
         self.counters.runs[description.start_cause as usize] += 1;

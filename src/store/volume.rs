@@ -316,7 +316,9 @@ pub fn format(
         segment_len: options.segment_len,
         why: why.to_owned(),
     };
-    if segment_len % PAGE != 0 || !(SEGMENT_LEN_MIN..=SEGMENT_LEN_MAX).contains(&segment_len) {
+    if !segment_len.is_multiple_of(PAGE)
+        || !(SEGMENT_LEN_MIN..=SEGMENT_LEN_MAX).contains(&segment_len)
+    {
         return Err(geometry(
             "segments are 64 KiB to 32 GiB long, in whole 4 KiB",
         ));

@@ -30,8 +30,11 @@ fn streams(app: &App) -> prometheus::Result<Registry> {
     families.registry()
 }
 
+/// Which of a stream's numbers a counter shows.
+type Number = fn(&StreamNumbers) -> u64;
+
 struct Families {
-    counters: Vec<(IntCounterVec, fn(&StreamNumbers) -> u64)>,
+    counters: Vec<(IntCounterVec, Number)>,
     runs: IntCounterVec,
     recording: IntGaugeVec,
     held: IntGaugeVec,
@@ -43,7 +46,7 @@ const LABELS: [&str; 2] = ["camera", "stream"];
 
 impl Families {
     fn new() -> prometheus::Result<Self> {
-        let counters: [(&str, &str, fn(&StreamNumbers) -> u64); 7] = [
+        let counters: [(&str, &str, Number); 7] = [
             ("nvring_stream_frames_total", "Frames taken in", |stream| {
                 stream.tail.frames
             }),

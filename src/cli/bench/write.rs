@@ -240,7 +240,7 @@ fn feed(args: &Args, clock: &dyn Clock, store: &Arc<Store>) -> Result<u64, CliEr
             break;
         }
         for (number, tail) in tails.iter().enumerate() {
-            let key = (round + number as u64) % KEY_EVERY == 0;
+            let key = (round + number as u64).is_multiple_of(KEY_EVERY);
             let len = if key { plain * KEY_FACTOR } else { plain } as usize;
             let from = (round as usize * 977 + number * 4099) % (data.len() - len);
             let frame = Frame {
