@@ -34,6 +34,11 @@ use std::{
 
 /// A writer looks for due blocks so often; completions wake it earlier.
 const BEAT: Duration = Duration::from_millis(20);
+/// Write slots of a volume: those in flight, the one being filled, and one to spare.
+const SLOTS: usize = DEPTH + 2;
+/// Batches in flight: more only adds latency.
+const DEPTH: usize = 3;
+const _: () = assert!(DEPTH <= DEPTH_MAX);
 /// A stop waits so long for what is in memory to become durable.
 const FLUSH_MAX: Micros = Micros::from_secs(30);
 
@@ -66,7 +71,7 @@ impl Default for StoreOptions {
             writer: WriterOptions {
                 commit_interval: Micros::from_secs(1),
                 sync_interval: Micros::from_secs(1),
-                depth: 3,
+                depth: DEPTH,
             },
             tail: TailLimits {
                 waiting_max: 32 << 20,
@@ -339,9 +344,16 @@ pub fn open_volume(
     if !path.join(name).exists() {
         return Err(remains::of(path).unwrap_or(VolumeError::Unformatted { path: path.into() }));
     }
-    let slab = SlabOptions {
-        slots: DEPTH_MAX,
-        slot_len: BATCH_LEN_MAX as usize,
+    let slab = match access {
+        Access::Write => SlabOptions {
+            slots: SLOTS,
+            slot_len: BATCH_LEN_MAX as usize,
+        },
+        // Nothing is written through it.
+        Access::Read => SlabOptions {
+            slots: 1,
+            slot_len: crate::disk::ALIGNMENT,
+        },
     };
     let disk = match access {
         Access::Write => open_folder(path, slab, engine)?,

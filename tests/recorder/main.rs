@@ -1,0 +1,9 @@
+//! The whole recorder as a program, under load, killed, and lapping its ring: real processes, real sockets, a real file system.
+//!
+//! Cameras are simulated in this process and mark every frame, so that what was recorded can be proved frame by frame. Each test prints
+//! its seed; `NVRING_SEED` replays it.
+
+mod harness;
+mod kill;
+mod load;
+mod ring;

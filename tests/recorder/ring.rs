@@ -1,0 +1,131 @@
+//! Goal: the ring takes the oldest first, lists exactly what can be exported, and never gives wrong frames to a reader it overtakes.
+//! Method: six small segments, five laps under load, one slow download across the moment of overwriting.
+
+use crate::harness::{Proof, Site};
+use nvring::base::TimeRange;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+const CAMERAS: usize = 32;
+const SEGMENTS: u64 = 6;
+const SEGMENT_LEN: u64 = 12 << 20;
+const LAPS: u64 = 5;
+
+/// Five laps: what the timeline lists can be exported, and an export that the ring overtakes breaks off.
+#[test]
+fn a_ring_that_laps_lists_what_it_has_and_serves_nothing_else() {
+    let site = Site::new(SEGMENTS, SEGMENT_LEN);
+    let options = camsim::Options {
+        clips: vec!["load".into()],
+        ..camsim::Options::new(CAMERAS)
+    };
+    let cameras = camsim::Server::start(options).expect("the cameras start");
+    site.enrol(&cameras.urls());
+    let (recorder, _) = site.start();
+    recorder.wait_recording(CAMERAS);
+    let taken = || recorder.metric("nvring_volume_segments_taken_total");
+    let wait_taken = |count: f64| {
+        let begun = Instant::now();
+        while taken() < count {
+            assert!(
+                begun.elapsed() < Duration::from_secs(120),
+                "the ring does not turn"
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    wait_taken((SEGMENTS + 2) as f64);
+    let mut slow = TcpStream::connect(site.http).expect("a connection");
+    // A small window: most of the file is still to be read from the ring when it is overwritten.
+    let request = "GET /api/v1/cameras/cam0/video.mp4?from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    slow.write_all(request.as_bytes())
+        .expect("the request is sent");
+    let mut first = [0; 4096];
+    slow.read_exact(&mut first).expect("the download begins");
+    let head = String::from_utf8_lossy(&first).into_owned();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    wait_taken((SEGMENTS * LAPS) as f64);
+    let mut rest = Vec::new();
+    slow.set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a time-out");
+    let ended = slow.read_to_end(&mut rest);
+    let length = head.to_ascii_lowercase();
+    let length = length
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .expect("a length");
+    let promised: usize = length.trim().parse().expect("a number");
+    let header_len = head.find("\r\n\r\n").expect("a header") + 4;
+    let got = first.len() - header_len + rest.len();
+    assert!(
+        ended.is_err() || got < promised,
+        "an overtaken download breaks off: {got} of {promised} bytes"
+    );
+    assert!(
+        site.log().contains("a download was cut off"),
+        "the log says why"
+    );
+    cameras.stop();
+    std::thread::sleep(Duration::from_millis(500));
+    recorder.stop();
+    let recordings = site.recordings();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let mut listed = 0.0;
+    for stream in recordings.streams() {
+        let name = &stream.name.camera;
+        let timeline = runtime
+            .block_on(recordings.timeline(stream.stream, TimeRange::ALL))
+            .expect("a timeline");
+        assert_eq!(timeline.runs.len(), 1, "{name}: {timeline:?}");
+        let run = timeline.runs[0];
+        listed += run.end.since(run.start).as_secs_f64();
+        let whole = Proof::of(
+            &recordings,
+            &stream,
+            TimeRange {
+                start: run.start,
+                end: run.end,
+            },
+        );
+        whole.assert_sound(name);
+        let everything = Proof::of(&recordings, &stream, TimeRange::ALL);
+        assert_eq!(
+            whole.frames(),
+            everything.frames(),
+            "{name}: the timeline lists all there is"
+        );
+    }
+    // Five of six segments hold live data of 2 Mbit/s streams: 250 kB a second each.
+    let kept = listed * 250_000.0;
+    let room = ((SEGMENTS - 2) * SEGMENT_LEN) as f64 * 0.9;
+    assert!(
+        kept > room,
+        "{kept} bytes are kept of a ring of {SEGMENTS} segments"
+    );
+    drop(recordings);
+    let camera = "cam7";
+    let file = site.path("cam7.mp4");
+    let file = file.to_str().expect("a path in UTF-8");
+    let output = site.run(&[
+        "export",
+        camera,
+        "--from",
+        "2020-01-01T00:00:00Z",
+        "--to",
+        "2100-01-01T00:00:00Z",
+        "-o",
+        file,
+    ]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let summary = camsim::verify::mp4(file.as_ref()).expect("the export is read");
+    assert!(summary.is_whole(), "{summary:?}");
+}
