@@ -4,7 +4,7 @@
 
 use crate::{
     base::{Clock, UnixMicros, units::ByteSize},
-    catalog::{Camera, CameraChange, CameraId, CameraUrl, Catalog, Patch},
+    catalog::{Camera, CameraChange, CameraId, CameraUrl, Catalog},
     cli::{
         CliError, Context,
         config::{Config, VolumeConfig},
@@ -17,7 +17,6 @@ use crate::{
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 /// Record four simulated cameras to a small volume and serve them on 127.0.0.1: no other set-up
@@ -49,12 +48,18 @@ const CAMERAS: [(&str, &str, &str); 4] = [
 ///
 /// # Errors
 /// When the folder cannot be used or the address is taken.
-pub fn run(args: Args, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let clock = context.clock();
-    let config = prepare(&args, &*clock)?;
+    let config = prepare(args, &*clock)?;
     let file = config.file.clone().unwrap_or_default();
-    let clips = CAMERAS.iter().map(|(_, _, clip)| (*clip).to_owned()).collect();
-    let options = camsim::Options { clips, ..camsim::Options::new(CAMERAS.len()) };
+    let clips = CAMERAS
+        .iter()
+        .map(|(_, _, clip)| (*clip).to_owned())
+        .collect();
+    let options = camsim::Options {
+        clips,
+        ..camsim::Options::new(CAMERAS.len())
+    };
     let cameras = camsim::Server::start(options).map_err(CliError::failed)?;
     let urls = cameras.urls();
     let started = clock.now();
@@ -69,10 +74,16 @@ pub fn run(args: Args, context: &Context) -> Result<(), CliError> {
 /// Makes folder, volume and configuration where they are not there.
 fn prepare(args: &Args, clock: &dyn Clock) -> Result<Config, CliError> {
     let failed = |what: &Path, error: std::io::Error| {
-        CliError::failed(format!("{}: {error}; choose another folder with --dir", what.display()))
+        CliError::failed(format!(
+            "{}: {error}; choose another folder with --dir",
+            what.display()
+        ))
     };
     std::fs::create_dir_all(&args.dir).map_err(|error| failed(&args.dir, error))?;
-    let dir = args.dir.canonicalize().map_err(|error| failed(&args.dir, error))?;
+    let dir = args
+        .dir
+        .canonicalize()
+        .map_err(|error| failed(&args.dir, error))?;
     let volume = dir.join("volume");
     if !volume.join(crate::format::superblock::FILE).exists() {
         let bar = Progress::count("making the volume", SEGMENTS);
@@ -83,7 +94,8 @@ fn prepare(args: &Args, clock: &dyn Clock) -> Result<Config, CliError> {
             pool: POOL.to_owned(),
             volume: *uuid::Uuid::now_v7().as_bytes(),
         };
-        format_volume(&volume, &options, clock, &mut |done, _| bar.set(done)).map_err(CliError::failed)?;
+        format_volume(&volume, &options, clock, &mut |done, _| bar.set(done))
+            .map_err(CliError::failed)?;
     }
     let file = dir.join("nvring.toml");
     let text = format!(
@@ -94,7 +106,14 @@ fn prepare(args: &Args, clock: &dyn Clock) -> Result<Config, CliError> {
     );
     std::fs::write(&file, text).map_err(|error| failed(&file, error))?;
     let config = Config::load(Some(&file)).map_err(CliError::failed)?;
-    assert!(config.volumes == [VolumeConfig { path: volume, pool: POOL.to_owned() }], "the demo's own configuration");
+    assert!(
+        config.volumes
+            == [VolumeConfig {
+                path: volume,
+                pool: POOL.to_owned()
+            }],
+        "the demo's own configuration"
+    );
     config.require_loopback().map_err(CliError::usage)?;
     Ok(config)
 }
@@ -105,25 +124,38 @@ fn enrol(catalog: &Catalog, urls: &[String]) -> Result<(), CliError> {
     for ((id, name, _), url) in CAMERAS.iter().zip(urls) {
         let id: CameraId = id.parse().map_err(CliError::failed)?;
         let url = CameraUrl::parse(url).map_err(CliError::failed)?;
-        let change = CameraChange { url: Some(url), ..CameraChange::default() };
+        let change = CameraChange {
+            url: Some(url),
+            ..CameraChange::default()
+        };
         let enrolled = known.iter().any(|camera: &Camera| camera.id == id);
         let done = if enrolled {
             catalog.set(&id, change)
         } else {
             let name = Some((*name).to_owned());
-            catalog.add(&id, CameraChange { name, pool: Some(POOL.to_owned()), ..change })
+            catalog.add(
+                &id,
+                CameraChange {
+                    name,
+                    pool: Some(POOL.to_owned()),
+                    ..change
+                },
+            )
         };
         done.map_err(CliError::failed)?;
     }
-    let _: Option<Patch<()>> = None;
     Ok(())
 }
 
 fn welcome(config: &Path, http: Option<SocketAddr>, started: UnixMicros) -> String {
     let http = http.map_or_else(|| "off".to_owned(), |address| format!("http://{address}"));
     let config = config.display();
-    let from = UnixMicros(started.0 / 1_000_000 * 1_000_000 + 5_000_000).to_string().replace(".000000", "");
-    let to = UnixMicros(started.0 / 1_000_000 * 1_000_000 + 15_000_000).to_string().replace(".000000", "");
+    let from = UnixMicros(started.0 / 1_000_000 * 1_000_000 + 5_000_000)
+        .to_string()
+        .replace(".000000", "");
+    let to = UnixMicros(started.0 / 1_000_000 * 1_000_000 + 15_000_000)
+        .to_string()
+        .replace(".000000", "");
     format!(
         "nvring demo: four simulated cameras are being recorded. Ctrl-C ends it; the next start goes on.\n\n\
          Cameras   {http}/api/v1/cameras\n\

@@ -17,6 +17,11 @@ pub mod progress;
 
 pub mod client;
 
+pub mod demo;
+pub mod serve;
+
+mod server;
+
 pub mod bench;
 pub mod camera;
 pub mod status;
@@ -66,6 +71,8 @@ struct Cli {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
+    Demo(demo::Args),
+    Serve(serve::Args),
     Camera(Box<camera::Args>),
     Status(status::Args),
     Bench(bench::Args),
@@ -75,12 +82,16 @@ impl Command {
     /// What is logged unless `NVRING_LOG` says otherwise: a server tells its story, a command only what went wrong.
     fn log_level(&self) -> &'static str {
         match self {
+            Self::Demo(_) => "nvring=warn,error",
+            Self::Serve(_) => "info",
             Self::Camera(_) | Self::Status(_) | Self::Bench(_) => "warn",
         }
     }
 
     fn run(self, context: &Context) -> Result<(), CliError> {
         match self {
+            Self::Demo(args) => demo::run(&args, context),
+            Self::Serve(args) => serve::run(&args, context),
             Self::Camera(args) => camera::run(*args, context),
             Self::Status(args) => status::run(args, context),
             Self::Bench(args) => bench::run(args, context),

@@ -14,7 +14,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the configuration names no volume, something it needs cannot be had, or a server runs already.
-pub fn run(args: Args, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let config = context.config()?;
     config.require_volume().map_err(CliError::usage)?;
     if !args.insecure {

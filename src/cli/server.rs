@@ -45,7 +45,7 @@ struct Server {
 ///
 /// # Errors
 /// When something it needs cannot be had; recording that had begun is made durable first.
-pub fn run(
+pub(super) fn run(
     config: Config,
     clock: Arc<dyn Clock>,
     ready: impl FnOnce(&Arc<Catalog>, Option<SocketAddr>) -> Result<(), CliError>,
@@ -55,14 +55,22 @@ pub fn run(
         .thread_name("server")
         .enable_all()
         .build()
-        .map_err(|error| CliError::failed(format!("threads of the server: {error}; raise the limit of processes")))?;
-    let catalog = Arc::new(Catalog::open(&config.data_dir, Arc::clone(&clock)).map_err(CliError::failed)?);
+        .map_err(|error| {
+            CliError::failed(format!(
+                "threads of the server: {error}; raise the limit of processes"
+            ))
+        })?;
+    let catalog =
+        Arc::new(Catalog::open(&config.data_dir, Arc::clone(&clock)).map_err(CliError::failed)?);
     let store = open_store(&config, &clock)?;
-    let supervisor = Arc::new(Supervisor::start(
-        Arc::clone(&store),
-        Arc::clone(&clock),
-        ingest::Options::default(),
-    ).map_err(CliError::failed)?);
+    let supervisor = Arc::new(
+        Supervisor::start(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            ingest::IngestOptions::default(),
+        )
+        .map_err(CliError::failed)?,
+    );
     let mut server = Server {
         started: clock.now(),
         config,
@@ -84,7 +92,10 @@ fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<Store>, Cli
     let specs: Vec<VolumeSpec> = config
         .volumes
         .iter()
-        .map(|volume| VolumeSpec { path: volume.path.clone(), pool: volume.pool.clone() })
+        .map(|volume| VolumeSpec {
+            path: volume.path.clone(),
+            pool: volume.pool.clone(),
+        })
         .collect();
     let mut options = StoreOptions::default();
     options.writer.commit_interval = config.commit_interval;
@@ -124,17 +135,33 @@ impl Server {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        self.http = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        self.http = listener
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok());
         let control = control::Server::bind(&self.config.data_dir).map_err(CliError::failed)?;
-        let server = Arc::new(Server { config: self.config.clone(), clock: Arc::clone(&self.clock), catalog: Arc::clone(&self.catalog), store: Arc::clone(&self.store), supervisor: Arc::clone(&self.supervisor), ..*self });
-        server.apply_cameras();
+        let server = Arc::new(Server {
+            config: self.config.clone(),
+            clock: Arc::clone(&self.clock),
+            catalog: Arc::clone(&self.catalog),
+            store: Arc::clone(&self.store),
+            supervisor: Arc::clone(&self.supervisor),
+            ..*self
+        });
+        let changes = self.catalog.changes();
         ready(&self.catalog, self.http)?;
+        server.apply_cameras();
         let (stop, stopped) = watch::channel(false);
         let status = Arc::clone(&server);
         let handler = CatalogHandler::new(Arc::clone(&self.catalog), move || status.status());
         let control = tokio::spawn(control.run(handler));
-        let cameras = tokio::spawn(Arc::clone(&server).follow_cameras());
-        let http = listener.map(|listener| tokio::spawn(http::serve(listener, Arc::new(app(&server)), until(stopped))));
+        let cameras = tokio::spawn(Arc::clone(&server).follow_cameras(changes));
+        let http = listener.map(|listener| {
+            tokio::spawn(http::serve(
+                listener,
+                Arc::new(app(&server)),
+                until(stopped),
+            ))
+        });
         tracing::info!(http = ?self.http, data = %self.config.data_dir.display(), "recording");
         wait_for_signal().await?;
         let _ = stop.send(true);
@@ -151,12 +178,13 @@ impl Server {
     fn apply_cameras(&self) {
         match self.catalog.list() {
             Ok(cameras) => self.supervisor.apply(ingest::StreamSpec::of_all(&cameras)),
-            Err(error) => tracing::error!(%error, "the catalog cannot be read: cameras go on as they were"),
+            Err(error) => {
+                tracing::error!(%error, "the catalog cannot be read: cameras go on as they were")
+            }
         }
     }
 
-    async fn follow_cameras(self: Arc<Self>) {
-        let mut changes = self.catalog.changes();
+    async fn follow_cameras(self: Arc<Self>, mut changes: watch::Receiver<u64>) {
         while changes.changed().await.is_ok() {
             let server = Arc::clone(&self);
             let _ = tokio::task::spawn_blocking(move || server.apply_cameras()).await;
@@ -165,8 +193,18 @@ impl Server {
 
     /// Every stream with what its tail counts.
     fn streams(&self) -> Vec<(ingest::StreamStatus, TailCounters)> {
-        let counters = |stream| self.store.tail(stream).map(|tail| tail.counters()).unwrap_or_default();
-        self.supervisor.status().into_iter().map(|status| (counters(status.stream), status)).map(|(tail, status)| (status, tail)).collect()
+        let counters = |stream| {
+            self.store
+                .tail(stream)
+                .map(|tail| tail.counters())
+                .unwrap_or_default()
+        };
+        self.supervisor
+            .status()
+            .into_iter()
+            .map(|status| (counters(status.stream), status))
+            .map(|(tail, status)| (status, tail))
+            .collect()
     }
 
     fn status(&self) -> Status {
@@ -178,15 +216,27 @@ impl Server {
             data_dir: self.config.data_dir.display().to_string(),
             http: self.http.map(|address| address.to_string()),
             rtsp: None,
-            volumes: self.store.shared_volumes().iter().zip(pools).map(|(volume, pool)| volume_status(volume, pool)).collect(),
-            streams: self.streams().iter().map(|(stream, tail)| stream_status(stream, *tail)).collect(),
+            volumes: self
+                .store
+                .shared_volumes()
+                .iter()
+                .zip(pools)
+                .map(|(volume, pool)| volume_status(volume, pool))
+                .collect(),
+            streams: self
+                .streams()
+                .iter()
+                .map(|(stream, tail)| stream_status(stream, *tail))
+                .collect(),
         }
     }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).await.map_err(|error| {
-        CliError::failed(format!("HTTP listener {address}: {error}; choose another address under [http] listen"))
+        CliError::failed(format!(
+            "HTTP listener {address}: {error}; choose another address under [http] listen"
+        ))
     })
 }
 
@@ -212,12 +262,19 @@ fn app(server: &Arc<Server>) -> App {
             tracing::error!(volume = %volume.name, %error, "the volume's metrics are not shown");
         }
     }
-    let (for_recordings, for_status, for_streams) = (Arc::clone(server), Arc::clone(server), Arc::clone(server));
+    let (for_recordings, for_status, for_streams) =
+        (Arc::clone(server), Arc::clone(server), Arc::clone(server));
     App {
         catalog: Arc::clone(&server.catalog),
         recordings: Box::new(move || Recordings::new(for_recordings.store.shared_volumes())),
         status: Box::new(move || for_status.status()),
-        streams: Box::new(move || for_streams.streams().iter().map(|(stream, tail)| stream_numbers(stream, *tail)).collect()),
+        streams: Box::new(move || {
+            for_streams
+                .streams()
+                .iter()
+                .map(|(stream, tail)| stream_numbers(stream, *tail))
+                .collect()
+        }),
         registry,
         clock: Arc::clone(&server.clock),
     }
@@ -226,14 +283,33 @@ fn app(server: &Arc<Server>) -> App {
 fn volume_status(volume: &VolumeShared, pool: String) -> VolumeStatus {
     let superblock = &volume.superblock;
     let index = volume.index();
-    let used = index.lives().iter().filter(|life| life.generation.0 != 0).count() as u64;
-    let streams: Vec<_> = index.streams().into_iter().map(|(stream, _)| stream).collect();
+    let used = index
+        .lives()
+        .iter()
+        .filter(|life| life.generation.0 != 0)
+        .count() as u64;
+    let streams: Vec<_> = index
+        .streams()
+        .into_iter()
+        .map(|(stream, _)| stream)
+        .collect();
     drop(index);
-    let recordings = |stream| volume.pieces(stream, crate::base::TimeRange::ALL).into_iter().map(|piece| piece.first).min();
+    let recordings = |stream| {
+        volume
+            .pieces(stream, crate::base::TimeRange::ALL)
+            .into_iter()
+            .map(|piece| piece.first)
+            .min()
+    };
     VolumeStatus {
         path: volume.name.clone(),
         pool,
-        state: if volume.has_failed() { "failed" } else { "writing" }.to_owned(),
+        state: if volume.has_failed() {
+            "failed"
+        } else {
+            "writing"
+        }
+        .to_owned(),
         size_bytes: superblock.segment_len * u64::from(superblock.segment_count),
         used_bytes: superblock.segment_len * used,
         written_bytes: volume.metrics.written_bytes.get(),
@@ -242,12 +318,17 @@ fn volume_status(volume: &VolumeShared, pool: String) -> VolumeStatus {
 }
 
 fn stream_status(stream: &ingest::StreamStatus, tail: TailCounters) -> StreamStatus {
-    let state = serde_json::to_value(stream.state).ok().and_then(|state| state.as_str().map(str::to_owned));
+    let state = serde_json::to_value(stream.state)
+        .ok()
+        .and_then(|state| state.as_str().map(str::to_owned));
     StreamStatus {
         camera: stream.camera.to_string(),
         stream: stream.role,
         state: state.unwrap_or_default(),
-        cause: stream.last_error.clone().filter(|_| stream.state != ingest::StreamState::Recording),
+        cause: stream
+            .last_error
+            .clone()
+            .filter(|_| stream.state != ingest::StreamState::Recording),
         since: Some(stream.since),
         frames: tail.frames,
         bytes: tail.bytes,
