@@ -303,7 +303,10 @@ impl Proof {
                 self.altered += 1;
                 continue;
             };
-            if camsim::mark::verify(codec, &data) != camsim::mark::Verdict::Identical {
+            if !matches!(
+                camsim::mark::verify(codec, &data),
+                camsim::mark::Verdict::Identical(_)
+            ) {
                 self.altered += 1;
             }
             *self.cameras.entry(mark.name.clone()).or_default() += 1;
