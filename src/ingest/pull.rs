@@ -9,8 +9,9 @@ use super::{
     sdp::Description,
     spec::Source,
     tracks::{self, ChosenTrack},
+    transport::{Connected, Received, sender_report},
 };
-use crate::media::{Depacketiser, RtpPacket};
+use crate::media::RtpPacket;
 use futures_util::Stream as _;
 use retina::client::{
     Credentials, InitialSequenceNumberPolicy, InitialTimestampPolicy, PacketItem, PlayOptions,
@@ -29,21 +30,6 @@ pub const LIBRARY_LOG_TARGET: &str = "retina";
 /// So many unusable packets in a row are no stray ones: the session ends.
 const STRAY_PACKETS_MAX: u32 = 3;
 
-/// What a camera sends.
-#[derive(Debug)]
-pub(crate) enum Received {
-    /// A packet, in order within its track.
-    Packet { track: usize, packet: RtpPacket },
-    /// An RTCP sender report (RFC 3550 §6.4.1).
-    Report {
-        track: usize,
-        ntp: u64,
-        rtp_timestamp: u32,
-    },
-    /// Something unusable that the session survives.
-    Stray,
-}
-
 /// A session that plays, interleaved in its RTSP connection.
 pub(crate) struct TcpPull {
     session: Session<Playing>,
@@ -51,9 +37,6 @@ pub(crate) struct TcpPull {
     track_of: Vec<Option<usize>>,
     strays: u32,
 }
-
-/// A camera that plays and the depacketisers of its tracks.
-pub(crate) type Connected<P> = (P, Vec<Depacketiser>);
 
 impl TcpPull {
     /// Connects, asks for the description, sets the tracks up and plays; each step within `patience`.
@@ -156,14 +139,12 @@ impl TcpPull {
             }
             Some(Ok(PacketItem::Rtcp(packet))) => {
                 let track = self.track_of.get(packet.stream_id()).copied().flatten();
-                let report = packet
-                    .pkts()
-                    .find_map(|packet| packet.as_sender_report().ok().flatten());
+                let report = sender_report(packet.raw());
                 Ok(match (track, report) {
-                    (Some(track), Some(report)) => Received::Report {
+                    (Some(track), Some((ntp, rtp_timestamp))) => Received::Report {
                         track,
-                        ntp: report.ntp_timestamp().0,
-                        rtp_timestamp: report.rtp_timestamp(),
+                        ntp,
+                        rtp_timestamp,
                     },
                     _ => Received::Stray,
                 })

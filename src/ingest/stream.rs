@@ -10,11 +10,11 @@
 use super::{
     backoff::Backoff,
     error::PullError,
-    pull::TcpPull,
     recording::{Identity, Moment, Recording, RecordingOptions},
     spec::StreamSpec,
     status::{StatusCell, StreamCounters, StreamState},
     supervisor::IngestOptions,
+    transport::Pull,
     watch::{Session, SessionEnd},
 };
 use crate::{
@@ -140,7 +140,7 @@ impl StreamTask {
             let patience = self.shared.options.patience;
             let source = self.spec.source.clone();
             let connected = {
-                let connecting = TcpPull::connect(&source, patience);
+                let connecting = Pull::connect(&source, patience);
                 tokio::select! {
                     stopped = stopped(self.stop.clone()) => return stopped,
                     connected = connecting => connected,
@@ -200,7 +200,7 @@ impl StreamTask {
     async fn session(
         &mut self,
         tail: &Arc<Tail>,
-        pull: TcpPull,
+        pull: Pull,
         depacketisers: Vec<crate::media::Depacketiser>,
     ) -> SessionEnd {
         self.enter(StreamState::WaitingForKey);

@@ -4,11 +4,11 @@
 
 use super::{
     error::PullError,
-    pull::{Received, TcpPull},
     recording::{Event, Moment, Recording},
     spec::StreamSpec,
     status::{Rates, StatusCell, StreamCounters, StreamState},
     stream::{Shared, Stopped, stopped},
+    transport::{Pull, Received},
 };
 use crate::{base::Micros, media::GapCause};
 use std::{
@@ -43,7 +43,7 @@ pub(crate) struct Session<'a> {
     status: &'a StatusCell,
     before: StreamCounters,
     recording: Recording,
-    pull: TcpPull,
+    pull: Pull,
     interval: Interval,
     /// When a packet of the main track came last.
     last_packet: Micros,
@@ -61,7 +61,7 @@ impl<'a> Session<'a> {
         status: &'a StatusCell,
         before: StreamCounters,
         recording: Recording,
-        pull: TcpPull,
+        pull: Pull,
     ) -> Self {
         let now = shared.clock.elapsed();
         let mut interval = tokio::time::interval(WATCH_INTERVAL);
@@ -108,7 +108,7 @@ impl<'a> Session<'a> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), PullError> {
         let mut now = self.shared.moment();
         let mut drained = 0;
-        while let Poll::Ready(received) = self.pull.poll_next(cx) {
+        while let Poll::Ready(received) = self.pull.poll_next(cx, now.monotonic) {
             self.receive(received?, now);
             drained += 1;
             if drained % SAME_MOMENT_MAX == 0 {

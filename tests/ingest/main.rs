@@ -1,0 +1,10 @@
+//! Ingest against cameras: what a camera sent is what the volume holds, and every interruption has its cause.
+//!
+//! Method: simulated cameras (`camsim`, whose every frame carries a mark), a real store on a small volume, and a reader through index,
+//! chapters and verified blocks. GStreamer serves as a camera that is not our own.
+
+mod changes;
+mod clean;
+mod faults;
+mod rig;
+mod secrets;
