@@ -270,6 +270,7 @@ impl Gathering {
 impl PlannedBatch {
     /// Writes the batch to `slot`, which is at least as long, and gives its packed items. Bytes between the parts are zero: nothing of the
     /// slot's former content reaches the disk.
+    #[must_use = "the items make up the directory"]
     pub(crate) fn fill(
         &mut self,
         position: &Position,

@@ -535,9 +535,12 @@ impl Writer {
             self.in_flight.push_back(entry);
             return;
         }
-        entry
+        let items = entry
             .batch
             .fill(&position, self.shared.clock.now(), &mut slot);
+        if let Some(segment) = &mut self.segment {
+            segment.items.extend_from_slice(&items);
+        }
         self.shared.metrics.writes.inc();
         self.shared.metrics.written_bytes.inc_by(len as u64);
         self.in_flight.push_back(entry);
