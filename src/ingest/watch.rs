@@ -36,6 +36,14 @@ pub(crate) enum SessionEnd {
     Failed(PullError),
 }
 
+/// What made sense, and what did not, when a window of judgement began.
+#[derive(Clone, Copy, Debug)]
+struct Sense {
+    since: Micros,
+    units: u64,
+    nonsense: u64,
+}
+
 /// A session.
 pub(crate) struct Session<'a> {
     shared: &'a Shared,
@@ -47,8 +55,7 @@ pub(crate) struct Session<'a> {
     interval: Interval,
     /// When a packet of the main track came last.
     last_packet: Micros,
-    /// Sensible units so far, and when there were fewer.
-    sense: (u64, Micros),
+    sense: Sense,
     clock_state_at: Option<Micros>,
     rates: Rates,
     recorded: bool,
@@ -75,7 +82,11 @@ impl<'a> Session<'a> {
             pull,
             interval,
             last_packet: now,
-            sense: (0, now),
+            sense: Sense {
+                since: now,
+                units: 0,
+                nonsense: 0,
+            },
             clock_state_at: None,
             rates: Rates::default(),
             recorded: false,
@@ -163,12 +174,32 @@ impl<'a> Session<'a> {
                 seconds: options.silent_after.0.unsigned_abs() / 1_000_000,
             });
         }
-        let units = self.recording.sensible_units();
-        if units > self.sense.0 {
-            self.sense = (units, now);
-        } else if now - self.sense.1 >= options.undecodable_after {
+        self.judge(now)
+    }
+
+    /// Whether what comes makes sense: some of it must, and most of it. What was lost on the way is no nonsense.
+    fn judge(&mut self, now: Micros) -> Result<(), PullError> {
+        let window = self.shared.options.undecodable_after;
+        if now - self.sense.since < window {
+            return Ok(());
+        }
+        let counters = self.recording.counters();
+        let sense = Sense {
+            since: now,
+            units: self.recording.sensible_units(),
+            nonsense: counters.errors.saturating_sub(counters.lost_packets),
+        };
+        let units = sense.units - self.sense.units;
+        let nonsense = sense.nonsense.saturating_sub(self.sense.nonsense);
+        let packets_come = (now - self.last_packet).0 < window.0 / 4;
+        if units == 0 && !packets_come {
+            // Silence is judged by its own rule: this window goes on.
+            return Ok(());
+        }
+        self.sense = sense;
+        if units == 0 || nonsense > units {
             return Err(PullError::Undecodable {
-                seconds: options.undecodable_after.0.unsigned_abs() / 1_000_000,
+                seconds: window.0.unsigned_abs() / 1_000_000,
             });
         }
         Ok(())

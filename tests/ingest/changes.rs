@@ -79,6 +79,18 @@ fn a_restart_of_the_recorder_is_a_gap_with_that_cause() {
 struct SetClock {
     clock: SystemClock,
     step_us: AtomicI64,
+    /// How many more questions for its state are answered before one panics.
+    answers: AtomicI64,
+}
+
+impl SetClock {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            clock: SystemClock::new(),
+            step_us: AtomicI64::new(0),
+            answers: AtomicI64::new(i64::MAX),
+        })
+    }
 }
 
 impl Clock for SetClock {
@@ -91,6 +103,8 @@ impl Clock for SetClock {
     }
 
     fn state(&self) -> ClockState {
+        let left = self.answers.fetch_sub(1, Ordering::SeqCst);
+        assert!(left != 0, "a clock without an answer");
         self.clock.state()
     }
 }
@@ -100,10 +114,7 @@ impl Clock for SetClock {
 fn a_step_of_the_recorders_clock_begins_a_run_and_loses_nothing() {
     for step_s in [60, -60] {
         let server = Server::start(Options::new(1)).unwrap();
-        let clock = Arc::new(SetClock {
-            clock: SystemClock::new(),
-            step_us: AtomicI64::new(0),
-        });
+        let clock = SetClock::new();
         let rig = Rig::with(quick(), Arc::clone(&clock) as Arc<dyn Clock>);
         rig.supervisor.apply(vec![spec(1, "gate", &server.url(0))]);
         rig.wait_frames("gate", 50);
@@ -171,5 +182,47 @@ fn packets_out_of_order_over_udp_cost_nothing() {
         let summary = verify(&runs);
         assert!(summary.is_whole(), "{number}: {summary:?}");
         assert_eq!(summary.altered, 0);
+    }
+}
+
+/// Goal: a defect in one stream's task costs that stream a gap and no other anything. Method: the clock panics at one stream's question.
+#[test]
+fn a_panic_in_one_streams_task_is_caught_and_the_stream_goes_on() {
+    let server = Server::start(Options::new(2)).unwrap();
+    let clock = SetClock::new();
+    let rig = Rig::with(quick(), Arc::clone(&clock) as Arc<dyn Clock>);
+    rig.supervisor.apply(vec![
+        spec(1, "gate", &server.url(0)),
+        spec(2, "roof", &server.url(1)),
+    ]);
+    rig.wait_frames("gate", 20);
+    rig.wait_frames("roof", 20);
+    clock.answers.store(0, Ordering::SeqCst);
+    let panics = || {
+        rig.supervisor
+            .status()
+            .iter()
+            .map(|status| status.counters.panics)
+            .sum::<u64>()
+    };
+    while panics() == 0 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    rig.wait_more("gate", 20);
+    rig.wait_more("roof", 20);
+    assert_eq!(panics(), 1);
+    let broken = rig.status("gate").counters.panics == 1;
+    rig.supervisor.stop();
+    rig.store.close();
+    let recordings = Recordings::new(rig.store.shared_volumes());
+    for (number, hit) in [(1, broken), (2, !broken)] {
+        let (runs, _) = read(&recordings, StreamId([number; 16]));
+        let expected = if hit {
+            vec![GapCause::Enrolled, GapCause::Restart]
+        } else {
+            vec![GapCause::Enrolled]
+        };
+        assert_eq!(causes(&runs), expected);
+        assert!(verify(&runs).is_sound());
     }
 }

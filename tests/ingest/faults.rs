@@ -1,7 +1,7 @@
 //! Cameras that misbehave: each interruption ends in a gap or a new run with its cause, and the stream goes on.
 
 use crate::rig::{ReadRun, Rig, causes, spec, verify};
-use camsim::{Fault, Garbage, Handle, Options, Server};
+use camsim::{Fault, Garbage, Handle, Options, Rule, Server, When, Which};
 use nvring::{
     ingest::StreamState,
     media::{FrameKind, GapCause, StreamId},
@@ -216,4 +216,28 @@ fn a_camera_that_cannot_be_reached_is_recorded_as_soon_as_it_can() {
     rig.wait_frames("gate", 10);
     let (runs, _) = rig.read(STREAM);
     assert_eq!(causes(&runs), [GapCause::Enrolled]);
+}
+
+/// Goal: a camera that sends nothing decodable is a bad stream, neither recorded for ever nor believed to be well.
+#[test]
+fn a_camera_that_sends_only_garbage_is_a_bad_stream() {
+    let always = Rule {
+        which: Which::All,
+        fault: Fault::Garbage(Garbage::Payload),
+        when: When::Chance(1.0),
+    };
+    let server = Server::start(Options {
+        rules: vec![always],
+        ..Options::new(1)
+    })
+    .unwrap();
+    let rig = Rig::new();
+    rig.supervisor.apply(vec![spec(1, "gate", &server.url(0))]);
+    rig.wait("gate", "a judgement", |status| {
+        let error = status.last_error.as_deref();
+        error.is_some_and(|error| error.contains("nothing decodable"))
+    });
+    rig.wait("gate", "another attempt", |status| {
+        status.counters.sessions >= 2
+    });
 }

@@ -6,5 +6,6 @@
 mod changes;
 mod clean;
 mod faults;
+mod gstreamer;
 mod rig;
 mod secrets;
