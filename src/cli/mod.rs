@@ -16,6 +16,9 @@ pub mod log;
 pub mod progress;
 
 pub mod client;
+pub mod part_file;
+pub mod remote;
+pub mod source;
 
 pub mod demo;
 pub mod serve;
@@ -24,7 +27,12 @@ mod server;
 
 pub mod bench;
 pub mod camera;
+pub mod check;
+pub mod export;
+pub mod inspect;
 pub mod status;
+pub mod timeline;
+pub mod volume;
 
 pub use context::Context;
 pub use error::CliError;
@@ -74,6 +82,11 @@ enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
     Camera(Box<camera::Args>),
+    Volume(volume::Args),
+    Timeline(timeline::Args),
+    Export(export::Args),
+    Check(check::Args),
+    Inspect(inspect::Args),
     Status(status::Args),
     Bench(bench::Args),
 }
@@ -84,7 +97,14 @@ impl Command {
         match self {
             Self::Demo(_) => "nvring=warn,error",
             Self::Serve(_) => "info",
-            Self::Camera(_) | Self::Status(_) | Self::Bench(_) => "warn",
+            Self::Camera(_)
+            | Self::Volume(_)
+            | Self::Timeline(_)
+            | Self::Export(_)
+            | Self::Check(_)
+            | Self::Inspect(_)
+            | Self::Status(_)
+            | Self::Bench(_) => "warn",
         }
     }
 
@@ -93,6 +113,11 @@ impl Command {
             Self::Demo(args) => demo::run(&args, context),
             Self::Serve(args) => serve::run(&args, context),
             Self::Camera(args) => camera::run(*args, context),
+            Self::Volume(args) => volume::run(args, context),
+            Self::Timeline(args) => timeline::run(args, context),
+            Self::Export(args) => export::run(args, context),
+            Self::Check(args) => check::run(args, context),
+            Self::Inspect(args) => inspect::run(args, context),
             Self::Status(args) => status::run(args, context),
             Self::Bench(args) => bench::run(args, context),
         }

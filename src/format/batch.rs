@@ -141,6 +141,19 @@ impl BatchHeader {
         Ok(bytes.front_len.get())
     }
 
+    /// Which life of which segment of which volume an intact batch header is of, for a file whose segment header is lost.
+    ///
+    /// # Errors
+    /// When no intact batch header of this version is here.
+    pub fn peek_identity(
+        bytes: &[u8],
+    ) -> Result<(VolumeId, SegmentNumber, Generation), DecodeError> {
+        Self::peek_front_len(bytes)?;
+        let bytes: &BatchHeaderBytes = header(WHAT, MAGIC, bytes)?;
+        let generation = Generation(bytes.generation.get());
+        Ok((bytes.volume, bytes.segment.get(), generation))
+    }
+
     /// Verifies the front of the batch that was written to `offset` of `segment` in its life `generation`; gives the header and
     /// the bytes of the items.
     ///

@@ -409,6 +409,22 @@ impl IndexLayout {
         best
     }
 
+    /// The volume, layout and checkpoint that an intact header copy tells of, for a file that stands alone.
+    ///
+    /// # Errors
+    /// When it is not an intact header of this version.
+    pub fn peek(page: &[u8]) -> Result<(VolumeId, Self, Checkpoint), DecodeError> {
+        let bytes: &IndexHeaderBytes = header(WHAT, MAGIC, page)?;
+        let layout = Self::new(bytes.segment_count.get());
+        let checkpoint = layout.decode_checkpoint(&bytes.volume, page)?;
+        Ok((bytes.volume, layout, checkpoint))
+    }
+
+    /// How many segment records there are.
+    pub fn segment_count(&self) -> u32 {
+        self.segment_count
+    }
+
     fn decode_checkpoint(&self, volume: &VolumeId, page: &[u8]) -> Result<Checkpoint, DecodeError> {
         let bytes: &IndexHeaderBytes = header(WHAT, MAGIC, page)?;
         if checksum(&[&bytes.as_bytes()[..124]]) != bytes.crc.get() {

@@ -162,6 +162,17 @@ impl SegmentHeader {
             taken_us: bytes.taken_us.get(),
         })
     }
+
+    /// Which segment of which volume an intact header is of, for a file that stands alone.
+    ///
+    /// # Errors
+    /// When it is not an intact header of this version.
+    pub fn peek_identity(page: &[u8]) -> Result<(VolumeId, SegmentNumber), DecodeError> {
+        let bytes: &SegmentHeaderBytes = header(WHAT, MAGIC, page)?;
+        let (volume, segment) = (bytes.volume, bytes.segment.get());
+        Self::decode(page, &volume, segment)?;
+        Ok((volume, segment))
+    }
 }
 
 #[cfg(test)]
