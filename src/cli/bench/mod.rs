@@ -2,6 +2,7 @@
 
 mod device;
 mod fio;
+mod ingest;
 mod usage;
 mod write;
 
@@ -17,6 +18,9 @@ pub struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum Bench {
     Write(write::Args),
+    Ingest(ingest::Args),
+    #[command(hide = true)]
+    Cameras(ingest::CamerasArgs),
 }
 
 /// Runs one benchmark.
@@ -26,5 +30,7 @@ enum Bench {
 pub fn run(args: Args, context: &Context) -> Result<(), CliError> {
     match args.bench {
         Bench::Write(args) => write::run(&args, context),
+        Bench::Ingest(args) => ingest::run(&args, context),
+        Bench::Cameras(args) => ingest::run_cameras(&args),
     }
 }
