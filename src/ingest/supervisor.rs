@@ -59,7 +59,7 @@ impl Default for IngestOptions {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
             threads: cores.min(THREADS_MAX),
-            beat: Duration::from_millis(15),
+            beat: Duration::from_millis(20),
             patience: Duration::from_secs(10),
             silent_after: Micros::from_secs(10),
             undecodable_after: Micros::from_secs(10),
