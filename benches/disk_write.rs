@@ -1,7 +1,8 @@
 //! How fast a folder takes a volume's writes: sequential whole slots through the engine's own disk, first lap and overwrite.
 //!
 //! `cargo bench --bench disk_write -- FOLDER [GIB] [SLOT_KIB] [DEPTH]`, to be held against
-//! `fio --ioengine=io_uring --direct=1 --rw=write --bs=1M --iodepth=4 --end_fsync=1 --scramble_buffers=0` on the same file size in the same folder.
+//! `fio --ioengine=io_uring --direct=1 --rw=write --bs=1M --iodepth=4 --end_fsync=1 --scramble_buffers=0`
+//! on the same file size in the same folder.
 //! Prints MB/s with the final sync included, and the time from submission to completion.
 
 use std::{path::Path, sync::mpsc};

@@ -226,8 +226,8 @@ pub struct Block<'a> {
 
 impl<'a> Block<'a> {
     /// Verifies the head of the block that was written to `address` and whose head has the checksum `head_crc` in the row that refers
-    /// to it: after a crash the log goes on over torn blocks of the same life, so the place alone does not tell two blocks apart. `bytes` start
-    /// with the block and hold at least its head.
+    /// to it: after a crash the log goes on over torn blocks of the same life, so the place alone does not tell two blocks apart.
+    /// `bytes` start with the block and hold at least its head.
     ///
     /// # Errors
     /// When the head is not intact or belongs elsewhere.

@@ -178,7 +178,8 @@ pub trait Record: FromBytes + IntoBytes + KnownLayout + Immutable + Unaligned + 
     /// Distinguishes the kinds in the checksum's seed.
     const KIND: u8;
 
-    /// Writes the record as number `position` to `bytes`, which are exactly as long. `salt`: the stream's identity for a chapter, else empty.
+    /// Writes the record as number `position` to `bytes`, which are exactly as long.
+    /// `salt`: the stream's identity for a chapter, else empty.
     fn store(&self, volume: &VolumeId, position: u32, salt: &[u8], bytes: &mut [u8]) {
         let len = size_of::<Self>();
         bytes.copy_from_slice(self.as_bytes());

@@ -8,8 +8,8 @@
 //! `beat`; `stream` is that task; `transport` receives, through `pull` (TCP) or `udp`
 //! and `rtsp`; `sdp` and `tracks` choose what to receive; `recording` is the pure middle.
 //!
-//! Kept here: every interruption ends in a gap or a new run with its cause (L7), a broken camera touches no other (L5), no URL or password of a
-//! camera reaches a log or an error (L10). Receiving is on a beat: see `beat`.
+//! Kept here: every interruption ends in a gap or a new run with its cause (L7), a broken camera touches no other (L5), no URL or password
+//! of a camera reaches a log or an error (L10). Receiving is on a beat: see `beat`.
 
 pub mod spec;
 

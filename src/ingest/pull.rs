@@ -1,8 +1,9 @@
 //! Packets from a camera over RTSP and TCP: the only file that names the RTSP client library.
 //!
 //! The library gives session, authentication and framing; its frames are not used, because they are not the camera's bytes (see
-//! `docs/decisions`). Every message of the library is turned into a `PullError` of our own words: its texts hold URLs and whatever the camera
-//! answered (design law L10). For the same reason its log target is to be kept quiet: `LIBRARY_LOG_TARGET`.
+//! `docs/decisions/0003-packets-from-retina-frames-from-us.md`). Every message of the library is turned into a `PullError` of
+//! our own words: its texts hold URLs and whatever the camera answered (design law L10). For the same reason its log target is
+//! to be kept quiet: `LIBRARY_LOG_TARGET`.
 
 use super::{
     error::PullError,

@@ -8,8 +8,8 @@
 //! - (S1) a run begins with a key frame of the video track; what comes before it is dropped and counted;
 //! - (S2) the first frames of a session are held for some hundred milliseconds before they get their times: cameras that send the
 //!   pictures since their last key frame in one burst are timed right only by the packets after it (`Timeline::observe`);
-//! - (S3) no frame is lost to a step of a clock: frames go on in the old run, with times that still rise, until the next key frame, where a run
-//!   with cause `clock` begins;
+//! - (S3) no frame is lost to a step of a clock: frames go on in the old run, with times that still rise, until the next key frame, where a
+//!   run with cause `clock` begins;
 //! - (S4) frames go to the tail in decode order of their track, as they came.
 
 use super::status::StreamCounters;

@@ -1,7 +1,7 @@
 //! A volume: formatting one, opening one, and what its writer and readers share.
 //!
-//! Opening for writing recovers (`recovery`, which reads only), raises the session before anything is written (W1), and gives a `Writer` to be driven by
-//! a thread (`pool`) or by the simulation. Opening for reading changes no byte.
+//! Opening for writing recovers (`recovery`, which reads only), raises the session before anything is written (W1), and gives a
+//! `Writer` to be driven by a thread (`pool`) or by the simulation. Opening for reading changes no byte.
 
 use crate::{
     base::{Clock, time::TimeRange, units::ByteSize},

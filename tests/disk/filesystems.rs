@@ -125,9 +125,9 @@ fn small_filesystems_fill_and_go_on() {
     }
 }
 
-/// Goal: what a sync covered, and a file once created, survives a power cut on real filesystems, and so does what a dead process left once its successor
-/// opened the file. Method: the filesystem is shut down without its journal. That the test can fail is seen by a write that
-/// no sync covered, which must be lost at least once.
+/// Goal: what a sync covered, and a file once created, survives a power cut on real filesystems, and so does what a dead
+/// process left once its successor opened the file. Method: the filesystem is shut down without its journal. That the test can
+/// fail is seen by a write that no sync covered, which must be lost at least once.
 #[test]
 fn synced_writes_and_opened_files_survive_a_power_cut() {
     let cases: [(u64, &[&str]); 2] = [

@@ -70,7 +70,8 @@ fn serve(mounts: &[(&str, &Path)]) -> (Camera, u16) {
     (camera, port)
 }
 
-/// The NAL units of an elementary stream (ffmpeg repeats what it finds in the container's head, so there must be no SEI in it: `info=0`) but parameter sets and delimiters, which RTP payloaders repeat and drop as they like.
+/// The NAL units of an elementary stream (ffmpeg repeats what it finds in the container's head, so there must be no SEI in it:
+/// `info=0`) but parameter sets and delimiters, which RTP payloaders repeat and drop as they like.
 fn source_units(codec: nal::Codec, clip: &Path) -> Vec<Vec<u8>> {
     let (filter, suffix) = match codec {
         nal::Codec::H264 => ("h264_mp4toannexb", "264"),

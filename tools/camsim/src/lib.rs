@@ -2,8 +2,8 @@
 //!
 //! Real cameras cannot be asked to fail, and no other sender can be asked afterwards what exactly it sent. This one can: every access unit
 //! carries a [`mark`] with its camera, number, time and checksums, so a reader of any recording proves which frames it holds and that
-//! they are byte for byte the camera's ([`verify`]). One thread serves a thousand streams, because clips are packetised once and sent in one
-//! write per frame.
+//! they are byte for byte the camera's ([`verify`]). One thread serves a thousand streams, because clips are packetised once and sent in
+//! one write per frame.
 //!
 //! ```no_run
 //! let server = camsim::Server::start(camsim::Options::new(4))?;

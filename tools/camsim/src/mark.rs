@@ -13,9 +13,9 @@
 //! |     72 |    8 | others | hexadecimal: CRC-32 of its other NAL units, without the mark           |
 //! |     80 |    8 | check  | hexadecimal: CRC-32 of the 64 bytes of text before                     |
 //!
-//! A checksum runs over each unit's length (32 bits, big-endian) and bytes, in order: it does not depend on start codes, nor on zeros behind a
-//! unit, which never belong to it (H.264 §7.4.1; FFmpeg's H.265 parser leaves one). There are two,
-//! because a container may keep parameter sets elsewhere without touching a picture.
+//! A checksum runs over each unit's length (32 bits, big-endian) and bytes, in order: it does not depend on start codes, nor on
+//! zeros behind a unit, which never belong to it (H.264 §7.4.1; FFmpeg's H.265 parser leaves one). There are two, because a
+//! container may keep parameter sets elsewhere without touching a picture.
 
 use crate::nal::{self, Codec};
 

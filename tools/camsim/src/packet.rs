@@ -1,7 +1,7 @@
 //! Packets: an access unit cut into RTP packets once, then copied and patched for every receiver.
 //!
-//! A [`Wire`] holds the packets of one access unit exactly as they go over RTSP's TCP connection (RFC 2326 §10.12: `$`, channel, length, then
-//! the RTP packet). Sending to a receiver is one copy and a few patched bytes per packet; over UDP the first four bytes are left out.
+//! A [`Wire`] holds the packets of one access unit exactly as they go over RTSP's TCP connection (RFC 2326 §10.12: `$`, channel, length,
+//! then the RTP packet). Sending to a receiver is one copy and a few patched bytes per packet; over UDP the first four bytes are left out.
 //! Cutting follows RFC 6184 (H.264: single NAL, STAP-A, FU-A), RFC 7798 (H.265: single NAL, AP, FU) and RFC 3640 (AAC-hbr).
 
 use crate::mark::MarkText;
