@@ -3,6 +3,11 @@
 //! Cameras are simulated in this process and mark every frame, so that what was recorded can be proved frame by frame. Each test prints
 //! its seed; `NVRING_SEED` replays it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "processes run in real time, and a test that waits must end"
+)]
+
 mod harness;
 mod kill;
 mod load;
