@@ -3,6 +3,11 @@
 //! Method: simulated cameras (`camsim`, whose every frame carries a mark), a real store on a small volume, and a reader through index,
 //! chapters and verified blocks. GStreamer serves as a camera that is not our own.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cameras run in real time, and a test that waits must end"
+)]
+
 mod changes;
 mod clean;
 mod faults;
