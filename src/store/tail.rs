@@ -118,7 +118,7 @@ pub struct TailCounters {
     pub shed: u64,
     /// Presentation time of the newest frame.
     pub newest: Option<UnixMicros>,
-    /// Up to this time the recording survives a power cut: the durable watermark.
+    /// Up to this time the recording survives a power cut: the durable watermark. No frame in memory is earlier.
     pub durable: Option<UnixMicros>,
     /// Bytes in memory.
     pub held: u64,
@@ -155,6 +155,8 @@ struct OpenBlock {
     frames: Vec<Frame>,
     bytes: usize,
     arrived: Micros,
+    /// Earliest presentation time.
+    first: UnixMicros,
 }
 
 impl Tail {
@@ -311,7 +313,17 @@ impl Tail {
 
     /// What the stream has done.
     pub fn counters(&self) -> TailCounters {
-        self.lock().counters
+        let state = self.lock();
+        // Pictures are cut into blocks in decode order, and sound lies beside them: a later block may begin before an earlier one ends.
+        let waiting = state.blocks.iter().map(|block| block.first);
+        let earliest = waiting
+            .chain(state.open.as_ref().map(|open| open.first))
+            .min();
+        let durable = state.counters.durable;
+        TailCounters {
+            durable: durable.map(|time| earliest.map_or(time, |earliest| time.min(earliest))),
+            ..state.counters
+        }
     }
 
     /// Whether nothing is left to be written or made durable.
@@ -405,7 +417,9 @@ impl State {
             frames: Vec::new(),
             bytes: 0,
             arrived: now,
+            first: frame.time,
         });
+        open.first = open.first.min(frame.time);
         open.bytes += len;
         open.frames.push(frame);
     }
@@ -420,6 +434,7 @@ impl State {
                 frames: Vec::new(),
                 bytes: 0,
                 arrived: Micros::ZERO,
+                first: UnixMicros::MAX,
             },
             (None, _) => return,
         };
