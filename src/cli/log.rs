@@ -1,12 +1,12 @@
 //! The log of a process: structured lines on stderr, chosen by `NVRING_LOG`, as text or JSON.
 //!
-//! `NVRING_LOG` is a filter as tracing's `EnvFilter` reads it: `debug`, or `info,nvring::ingest=debug`. The RTSP library may
-//! print whole requests at its finer levels, and those hold addresses and credentials of cameras: from it only warnings are
-//! ever written, whatever the filter says (regulation R-10).
+//! `NVRING_LOG` is a filter as tracing's `EnvFilter` reads it: `debug`, or `info,nvring::ingest=debug`. The RTSP library prints
+//! addresses and whole session descriptions, in its warnings too, and those hold credentials of cameras: nothing of it is
+//! ever written, whatever the filter says (regulation R-10). What it has to say comes as `ingest::PullError`, in our own words.
 
-use crate::cli::error::CliError;
+use crate::{cli::error::CliError, ingest::LIBRARY_LOG_TARGET};
 use std::io::IsTerminal;
-use tracing::{Level, Metadata};
+use tracing::Metadata;
 use tracing_subscriber::{
     EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt,
 };
@@ -58,8 +58,7 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), CliError> {
 
 /// Whether a line may be written at all.
 fn is_safe(metadata: &Metadata<'_>) -> bool {
-    let library = metadata.target().split("::").next();
-    library != Some("retina") || *metadata.level() <= Level::WARN
+    metadata.target().split("::").next() != Some(LIBRARY_LOG_TARGET)
 }
 
 #[cfg(test)]
@@ -82,9 +81,9 @@ mod tests {
         }
     }
 
-    /// Goal: R-10. Even a filter that asks for everything gets no request of the RTSP library.
+    /// Goal: R-10. Even a filter that asks for everything gets nothing of the RTSP library.
     #[test]
-    fn the_rtsp_library_may_only_warn() {
+    fn the_rtsp_library_is_never_heard() {
         let passed = Arc::new(Mutex::new(Vec::new()));
         let layer = Passed(passed.clone()).with_filter(filter_fn(is_safe));
         let subscriber = tracing_subscriber::registry()
@@ -97,6 +96,6 @@ mod tests {
             tracing::trace!(target: "nvring::ingest", "frame");
         });
         let passed = passed.lock().unwrap();
-        assert_eq!(*passed, ["WARN retina::client", "TRACE nvring::ingest"]);
+        assert_eq!(*passed, ["TRACE nvring::ingest"]);
     }
 }
