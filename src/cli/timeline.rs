@@ -88,6 +88,12 @@ pub fn run(args: Args, context: &Context) -> Result<(), CliError> {
         )?,
         Source::Local(local) => of_volumes(local, camera, args.stream, range)?,
     };
+    if shown.runs.is_empty() {
+        warn(format!(
+            "nothing was recorded from {} to {}; `nvring timeline` lists from when to when there is anything",
+            range.start, range.end
+        ));
+    }
     if args.json {
         print_json(&shown)
     } else {
@@ -104,14 +110,6 @@ fn of_volumes(
     let id = find_stream(&local.recordings, &camera, stream)?;
     let timeline = local.recordings.timeline(id, range);
     let Timeline { runs, gaps } = local.runtime.block_on(timeline).map_err(CliError::failed)?;
-    if runs.is_empty()
-        && let Some((first, last)) = local.recordings.bounds(id)
-    {
-        warn(format!(
-            "nothing was recorded from {} to {}; there are recordings from {first} to {last}",
-            range.start, range.end
-        ));
-    }
     let runs = runs.into_iter().map(|run| ShownRun {
         start: run.start,
         end: run.end,

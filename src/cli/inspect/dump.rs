@@ -17,9 +17,9 @@ pub(super) struct Dump {
 /// One structure.
 pub(super) struct Node {
     what: &'static str,
-    offset: u64,
+    offset: Option<u64>,
     depth: usize,
-    fields: Map<String, Value>,
+    fields: Vec<(String, Value)>,
     problem: Option<String>,
 }
 
@@ -27,10 +27,18 @@ impl Node {
     /// The structure `what` at `offset` of the file.
     pub(super) fn new(what: &'static str, offset: u64) -> Self {
         Self {
+            offset: Some(offset),
+            ..Self::about(what)
+        }
+    }
+
+    /// What has no place of its own.
+    pub(super) fn about(what: &'static str) -> Self {
+        Self {
             what,
-            offset,
+            offset: None,
             depth: 0,
-            fields: Map::new(),
+            fields: Vec::new(),
             problem: None,
         }
     }
@@ -42,7 +50,7 @@ impl Node {
     }
 
     pub(super) fn value(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.fields.insert(name.to_owned(), value.into());
+        self.fields.push((name.to_owned(), value.into()));
         self
     }
 
@@ -58,7 +66,9 @@ impl Node {
 
     fn render(&self, out: &mut String) {
         let indent = 2 * self.depth;
-        let _ = write!(out, "{:>12}  {:indent$}{}", self.offset, "", self.what);
+        let offset = self.offset.map(|offset| offset.to_string());
+        let offset = offset.unwrap_or_default();
+        let _ = write!(out, "{offset:>12}  {:indent$}{}", "", self.what);
         for (name, value) in &self.fields {
             let _ = match value {
                 Value::String(text) if text.contains(char::is_whitespace) || text.is_empty() => {
@@ -77,7 +87,9 @@ impl Node {
     fn json(self) -> Value {
         let mut all = Map::new();
         all.insert("what".to_owned(), self.what.into());
-        all.insert("offset".to_owned(), self.offset.into());
+        if let Some(offset) = self.offset {
+            all.insert("offset".to_owned(), offset.into());
+        }
         all.extend(self.fields);
         if let Some(problem) = self.problem {
             all.insert("problem".to_owned(), problem.into());

@@ -68,7 +68,7 @@ pub(super) fn dump(subject: &Subject, all: bool, dump: &mut Dump) -> Result<(), 
     }
     let found = newest.map(|(_, volume, layout)| (volume, layout));
     let Some((volume, layout)) = found.or_else(|| beside(subject)) else {
-        return dump.say(Node::new("index", 0).text(
+        return dump.say(Node::about("index").text(
             "says",
             "without a checkpoint or the volume's superblock its records cannot be read; it is made again at the next start",
         ));

@@ -87,7 +87,7 @@ impl Subject {
             .map_err(|error| format!("it cannot be read: {error}"))
     }
 
-    /// The page at `offset`; what is behind the file's end reads as zeroes.
+    /// The page at `offset`, or why it cannot be had.
     fn page(&self, offset: u64) -> Result<Bytes, String> {
         self.bytes(offset, PAGE as usize)
     }
@@ -144,7 +144,7 @@ fn file(args: &Args, dump: &mut Dump) -> Result<(), CliError> {
         Some(Kind::Segment) => segment::dump(&subject, args.frames, dump),
         Some(Kind::Index) => index::dump(&subject, args.all, dump),
         Some(Kind::Movie) => movie(args, dump),
-        Some(Kind::Lock) => dump.say(Node::new("lock", 0).text(
+        Some(Kind::Lock) => dump.say(Node::about("lock").text(
             "says",
             "held by a recorder while it has the volume; holds the id of the last one",
         )),
@@ -156,6 +156,7 @@ fn file(args: &Args, dump: &mut Dump) -> Result<(), CliError> {
 }
 
 fn folder(args: &Args, dump: &mut Dump) -> Result<(), CliError> {
+    let begin = |dump: &mut Dump, name: &str| dump.say(Node::about("file").text("name", name));
     let path = args.file.join("superblock");
     if !path.is_file() {
         return Err(CliError::failed(format!(
@@ -163,15 +164,18 @@ fn folder(args: &Args, dump: &mut Dump) -> Result<(), CliError> {
             args.file.display()
         )));
     }
+    begin(dump, "superblock")?;
     superblock::dump(&Subject::open(&path)?, dump)?;
+    begin(dump, "index")?;
     let path = args.file.join("index");
     if path.is_file() {
         index::dump(&Subject::open(&path)?, args.all, dump)?;
     } else {
         dump.say(
-            Node::new("index", 0).text("says", "not there; it is made again at the next start"),
+            Node::about("index").text("says", "not there; it is made again at the next start"),
         )?;
     }
+    begin(dump, "segments")?;
     let listed = std::fs::read_dir(args.file.join("segments"));
     let mut paths: Vec<PathBuf> = listed
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
@@ -180,7 +184,7 @@ fn folder(args: &Args, dump: &mut Dump) -> Result<(), CliError> {
     for path in paths {
         match Subject::open(&path) {
             Ok(subject) => segment::dump_header(&subject, dump)?,
-            Err(error) => dump.say(Node::new("segment", 0).problem(error))?,
+            Err(error) => dump.say(Node::about("segment").problem(error))?,
         }
     }
     Ok(())
@@ -191,7 +195,7 @@ fn movie(args: &Args, dump: &mut Dump) -> Result<(), CliError> {
     if !args.json {
         return dump.text(&check::render_movie(&report));
     }
-    let mut node = Node::new("mp4", 0);
+    let mut node = Node::about("mp4");
     if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(&report) {
         for (name, value) in fields {
             node = node.value(&name, value);

@@ -53,7 +53,7 @@ pub(super) fn dump(subject: &Subject, frames: bool, dump: &mut Dump) -> Result<(
         Some(identity) => identity,
         None => match search(subject) {
             Some(identity) => {
-                let node = Node::new("segment", 0)
+                let node = Node::about("segment")
                     .text("says", "taken for this one, by its directory or a batch")
                     .text("volume", uuid(identity.volume))
                     .value("segment", identity.segment)
@@ -65,7 +65,7 @@ pub(super) fn dump(subject: &Subject, frames: bool, dump: &mut Dump) -> Result<(
             None => {
                 let why =
                     "without a header, a directory or a batch of ours nothing in it can be told";
-                return dump.say(Node::new("segment", 0).problem(why));
+                return dump.say(Node::about("segment").problem(why));
             }
         },
     };
@@ -192,7 +192,7 @@ fn superblock(
                 "it is {} bytes long instead of {}",
                 subject.len, superblock.segment_len
             );
-            dump.say(Node::new("file", 0).problem(why))?;
+            dump.say(Node::about("file").problem(why))?;
             Ok(Superblock {
                 segment_len: superblock.segment_len.min(whole),
                 ..superblock
@@ -200,7 +200,7 @@ fn superblock(
         }
         None => {
             let says = "no superblock of its volume beside it: geometry is taken from the file";
-            dump.say(Node::new("file", 0).text("says", says))?;
+            dump.say(Node::about("file").text("says", says))?;
             Ok(Superblock {
                 volume: identity.volume,
                 sequence: 0,
@@ -332,7 +332,7 @@ impl SegmentDump<'_> {
     }
 
     fn description(&mut self, run: RunId, packed: &[u8]) -> Result<(), CliError> {
-        let node = Node::new("run", 0)
+        let node = Node::about("run")
             .inside(1)
             .text("stream", run.stream)
             .text("run", run.run);

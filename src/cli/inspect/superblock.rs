@@ -28,10 +28,10 @@ pub(super) fn dump(subject: &Subject, dump: &mut Dump) -> Result<(), CliError> {
             "the file is {} bytes long instead of {FILE_LEN}",
             subject.len
         );
-        dump.say(Node::new("file", 0).problem(why))?;
+        dump.say(Node::about("file").problem(why))?;
     }
     if let Err(why) = Superblock::choose(&pages) {
-        let node = Node::new("volume", 0).problem(format!("no copy can be used: {why}"));
+        let node = Node::about("volume").problem(format!("no copy can be used: {why}"));
         dump.say(node)?;
     }
     Ok(())
