@@ -62,7 +62,9 @@ pub(crate) fn recover(
     progress: Progress<'_>,
 ) -> Recovered {
     let mut report = RecoveryReport::default();
-    if checkpoint.is_some() && !probe(files, index, &mut report) {
+    if let Some(Checkpoint { covered, .. }) = checkpoint
+        && !probe(files, index, covered, &mut report)
+    {
         index.clear();
         checkpoint = None;
     }
@@ -122,8 +124,14 @@ pub(crate) fn recover(
     }
 }
 
-/// R3: the segments that were taken since the index was written. False when they do not hang together: the index is of no use.
-fn probe(files: &Files, index: &mut Index, report: &mut RecoveryReport) -> bool {
+/// R3: the segments that were taken since the index was written. False when they do not hang together, or when the record of a life is
+/// gone whose chapters the index claims to hold (those below `covered`): the index is of no use.
+fn probe(
+    files: &Files,
+    index: &mut Index,
+    covered: Generation,
+    report: &mut RecoveryReport,
+) -> bool {
     let known = index
         .lives()
         .iter()
@@ -136,7 +144,11 @@ fn probe(files: &Files, index: &mut Index, report: &mut RecoveryReport) -> bool 
         let life = index.lives()[number as usize];
         report.probed += 1;
         match read_header(files, number) {
-            Ok(header) if header.generation > life.generation.max(known) => {
+            Ok(header) if header.generation > life.generation => {
+                // Its chapters were left out with its record, and taking it for unused would give its recordings to the ring first.
+                if header.generation < covered {
+                    return false;
+                }
                 without_news = 0;
                 found.push(header);
             }
