@@ -1,0 +1,323 @@
+//! Goal: what comes out is what went in, picture by picture, with senders that share no code with ours. Method: GStreamer's RTSP server plays
+//! clips made by ffmpeg, the recorder records and exports them, and ffmpeg decodes both: every picture's MD5 must be the source's.
+
+use crate::harness::{NVRING, Site};
+use nvring::{base::TimeRange, media::FrameKind, store::recordings::Recordings};
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+const PICTURES_PER_SECOND: usize = 25;
+/// Pictures from one key frame to the next.
+const GROUP: usize = 25;
+
+/// A sender that ends with the test.
+struct Camera(Child);
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(args)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}; install it"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {errors}");
+    assert_eq!(errors, "", "{program} {args:?} is silent");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Four seconds of moving picture with sound, every picture different from all others.
+fn film(path: &Path, video: &[&str]) -> PathBuf {
+    let mut args = vec![
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=640x360:rate=25",
+    ];
+    args.extend([
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=frequency=440:sample_rate=48000",
+        "-t",
+        "4",
+        "-pix_fmt",
+        "yuv420p",
+        "-c:a",
+        "aac",
+    ]);
+    args.extend(video);
+    args.push(path.to_str().expect("a path in UTF-8"));
+    run("ffmpeg", &args);
+    path.to_owned()
+}
+
+/// The MD5 of each decoded picture that is shown in the first `shown_for` of the file.
+fn pictures(file: &Path, shown_for: Option<Micros>) -> Vec<String> {
+    let file = file.to_str().expect("a path in UTF-8");
+    // A file also holds pictures shown after its end where those before it need them; ffmpeg would show them.
+    let seconds = shown_for.map_or(1e6, Micros::as_secs_f64).to_string();
+    let text = run(
+        "ffmpeg",
+        &[
+            "-v",
+            "error",
+            "-i",
+            file,
+            "-t",
+            &seconds,
+            "-map",
+            "0:v:0",
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "framemd5",
+            "-",
+        ],
+    );
+    let rows = text.lines().filter(|line| !line.starts_with('#'));
+    rows.filter_map(|line| Some(line.rsplit(',').next()?.trim().to_owned()))
+        .collect()
+}
+
+/// Asserts that `shown` is a piece of the endless repetition of `source`.
+fn assert_repeats(shown: &[String], source: &[String], what: &str) {
+    assert!(!shown.is_empty(), "{what}: nothing is shown");
+    let start = source.iter().position(|picture| *picture == shown[0]);
+    let start = start.unwrap_or_else(|| panic!("{what}: the first picture is none of the source"));
+    for (index, picture) in shown.iter().enumerate() {
+        assert_eq!(
+            *picture,
+            source[(start + index) % source.len()],
+            "{what}: picture {index} of {}",
+            shown.len()
+        );
+    }
+}
+
+fn gstreamer(mounts: &[(&str, &Path)], options: &[&str]) -> (Camera, u16) {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/gst-camera.py");
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg(script).arg(port.to_string()).args(options);
+    for (name, path) in mounts {
+        command.arg(format!("{name}={}", path.display()));
+    }
+    let child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("/usr/bin/python3 runs: install python3");
+    let mut camera = Camera(child);
+    let lines = BufReader::new(camera.0.stdout.take().expect("its output")).lines();
+    let ready = lines
+        .map_while(Result::ok)
+        .any(|line| line.contains("ready"));
+    assert!(
+        ready,
+        "the GStreamer camera did not start: see its message about missing packages"
+    );
+    (camera, port)
+}
+
+/// Records `urls` as cam0, cam1, … for `seconds` after all of them record.
+fn record(site: &Site, urls: &[String], seconds: u64) {
+    site.enrol(urls);
+    let (recorder, _) = site.start();
+    recorder.wait_recording(urls.len());
+    std::thread::sleep(Duration::from_secs(seconds));
+    recorder.stop();
+}
+
+/// Exports and gives the file.
+fn export(site: &Site, camera: &str, range: Option<TimeRange>) -> PathBuf {
+    let file = site.path(&format!(
+        "{camera}-{}.mp4",
+        range.map_or(0, |range| range.start.0)
+    ));
+    let (from, to) = range.map_or(
+        (
+            "2020-01-01T00:00:00Z".to_owned(),
+            "2100-01-01T00:00:00Z".to_owned(),
+        ),
+        |range| (range.start.to_string(), range.end.to_string()),
+    );
+    let output = file.to_str().expect("a path in UTF-8");
+    let config = site.path("nvring.toml");
+    let config = config.to_str().expect("a path in UTF-8");
+    run(
+        NVRING,
+        &[
+            "--config", config, "export", camera, "--from", &from, "--to", &to, "-o", output,
+        ],
+    );
+    run("ffprobe", &["-v", "warning", output]);
+    file
+}
+
+/// H.264 and H.265, with and without B-frames, with AAC, from GStreamer: ffprobe has no complaint and every picture is the source's.
+#[test]
+fn pictures_recorded_from_gstreamer_are_those_of_the_source() {
+    let site = Site::new(16, 4 << 20);
+    let x264 = [
+        "-c:v",
+        "libx264",
+        "-g",
+        "25",
+        "-x264-params",
+        "scenecut=0:open-gop=0",
+    ];
+    let x265 = ["-c:v", "libx265", "-g", "25", "-tag:v", "hvc1"];
+    let films = [
+        film(
+            &site.path("plain.mp4"),
+            &[&x264[..], &["-bf", "0"]].concat(),
+        ),
+        film(&site.path("b.mp4"), &[&x264[..], &["-bf", "2"]].concat()),
+        film(
+            &site.path("hevc.mp4"),
+            &[
+                &x265[..],
+                &[
+                    "-x265-params",
+                    "log-level=none:bframes=0:open-gop=0:scenecut=0",
+                ],
+            ]
+            .concat(),
+        ),
+        film(
+            &site.path("hevcb.mp4"),
+            &[
+                &x265[..],
+                &[
+                    "-x265-params",
+                    "log-level=none:bframes=3:open-gop=0:scenecut=0",
+                ],
+            ]
+            .concat(),
+        ),
+    ];
+    let mounts: Vec<(&str, &Path)> = ["plain", "b", "hevc", "hevcb"]
+        .into_iter()
+        .zip(films.iter().map(PathBuf::as_path))
+        .collect();
+    let (_camera, port) = gstreamer(&mounts, &[]);
+    let urls: Vec<String> = mounts
+        .iter()
+        .map(|(name, _)| format!("rtsp://127.0.0.1:{port}/{name}"))
+        .collect();
+    record(&site, &urls, 10);
+    for (number, film) in films.iter().enumerate() {
+        let name = format!("cam{number} ({})", film.display());
+        let shown = pictures(&export(&site, &format!("cam{number}"), None));
+        assert!(
+            shown.len() > 9 * PICTURES_PER_SECOND,
+            "{name}: {} pictures",
+            shown.len()
+        );
+        assert_repeats(&shown, &pictures(film, None), &name);
+    }
+}
+
+/// With 1 % of the packets lost, every group of pictures that is not marked damaged decodes to the source's pictures.
+#[test]
+fn groups_without_loss_are_whole_though_one_packet_in_a_hundred_is_lost() {
+    let site = Site::new(16, 4 << 20);
+    let film = film(
+        &site.path("film.mp4"),
+        &[
+            "-c:v",
+            "libx264",
+            "-g",
+            "25",
+            "-bf",
+            "0",
+            "-x264-params",
+            "scenecut=0",
+        ],
+    );
+    let (_camera, port) = gstreamer(&[("lossy", &film)], &["--drop", "0.01"]);
+    record(&site, &[format!("rtsp://127.0.0.1:{port}/lossy")], 20);
+    let (whole, damaged) = whole_groups(&site.recordings());
+    println!(
+        "{} whole groups of pictures, {damaged} with losses",
+        whole.len()
+    );
+    assert!(damaged > 0, "packets were lost");
+    assert!(whole.len() > 2, "not everything is damaged");
+    let source = pictures(&film, None);
+    for range in whole {
+        let shown = pictures(&export(&site, "cam0", Some(range)), Some(range.duration()));
+        assert_eq!(shown.len(), GROUP, "{range:?}");
+        assert_repeats(&shown, &source, &format!("the group from {}", range.start));
+    }
+}
+
+/// The time ranges of groups of pictures without a loss, and how many have one.
+fn whole_groups(recordings: &Recordings) -> (Vec<TimeRange>, usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let streams = recordings.streams();
+    let pieces = runtime
+        .block_on(recordings.blocks(streams[0].stream, TimeRange::ALL))
+        .expect("the chapters are read");
+    let rows = pieces
+        .iter()
+        .flat_map(|piece| &piece.blocks)
+        .flat_map(|block| block.row.frames().expect("a table"));
+    let video: Vec<_> = rows.filter(|frame| frame.track.0 == 0).collect();
+    let keys: Vec<usize> = (0..video.len())
+        .filter(|index| video[*index].kind == FrameKind::Key)
+        .collect();
+    let (mut whole, mut damaged) = (Vec::new(), 0);
+    for pair in keys.windows(2) {
+        let group = &video[pair[0]..pair[1]];
+        let intact =
+            group.len() == GROUP && group.iter().all(|frame| frame.kind != FrameKind::Damaged);
+        if intact {
+            whole.push(TimeRange {
+                start: group[0].time,
+                end: video[pair[1]].time,
+            });
+        } else {
+            damaged += 1;
+        }
+    }
+    (whole, damaged)
+}
+
+/// A camera that uses several SPS and PPS in turn: the export decodes to the same pictures as the camera's own stream.
+#[test]
+fn several_parameter_sets_export_to_the_pictures_ffmpeg_gets() {
+    let site = Site::new(16, 4 << 20);
+    let options = camsim::Options {
+        clips: vec!["multi".into()],
+        ..camsim::Options::new(1)
+    };
+    let cameras = camsim::Server::start(options).expect("the camera starts");
+    record(&site, &cameras.urls(), 10);
+    let shown = pictures(&export(&site, "cam0", None), None);
+    let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/camsim/clips/multi.264");
+    assert!(shown.len() > 50, "{} pictures", shown.len());
+    assert_repeats(
+        &shown,
+        &pictures(Path::new(clip), None),
+        "several parameter sets",
+    );
+}
