@@ -48,6 +48,8 @@ const TOP: [&str; 13] = [
 /// Most lines of a file that are not tests, and of a file in all.
 const LINES_MAX: usize = 500;
 const LINES_WITH_TESTS_MAX: usize = 700;
+/// Most lines between the braces of a function, empty ones and comments not counted.
+const FUNCTION_LINES_MAX: usize = 70;
 /// Most characters of a line, the insides of strings not counted.
 const WIDTH_MAX: usize = 140;
 
@@ -82,6 +84,41 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "lines",
         "src/store/volume.rs",
         "to be split by noun: formatting and opening",
+    ),
+    (
+        "functions",
+        "src/api/http/metrics.rs",
+        "one long list of metrics, without a branch",
+    ),
+    (
+        "functions",
+        "src/cli/bench/ingest.rs",
+        "set-up, measuring and figures of one benchmark, to be told apart",
+    ),
+    (
+        "functions",
+        "src/cli/bench/write.rs",
+        "set-up, measuring and figures of one benchmark, to be told apart",
+    ),
+    (
+        "functions",
+        "tests/cli/cameras.rs",
+        "one camera's life, told in order",
+    ),
+    (
+        "functions",
+        "tests/ingest/gstreamer.rs",
+        "one recording, told in order",
+    ),
+    (
+        "functions",
+        "tests/recorder/load.rs",
+        "one recording, told in order",
+    ),
+    (
+        "functions",
+        "tests/recorder/ring.rs",
+        "five laps, told in order; to be cut where the download begins",
     ),
 ];
 
@@ -187,6 +224,28 @@ fn lines(source: &Source) -> Vec<Violation> {
         return Vec::new();
     };
     vec![Violation::new("lines", source, 1, message)]
+}
+
+fn functions(source: &Source) -> Vec<Violation> {
+    let code = &source.code;
+    let mut violations = Vec::new();
+    for (start, _) in code.match_indices("fn ") {
+        let part_of_word = code[..start].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let Some(open) = code[start..].find(['{', ';']).map(|at| start + at) else {
+            continue;
+        };
+        if part_of_word || code.as_bytes()[open] == b';' {
+            continue;
+        }
+        let body = &code[open + 1..closing(code, open)];
+        let count = body.lines().filter(|line| !line.trim().is_empty()).count();
+        if count > FUNCTION_LINES_MAX {
+            let message = format!("a function of {count} lines; at most {FUNCTION_LINES_MAX}");
+            let line = source.line_of(start);
+            violations.push(Violation::new("functions", source, line, message));
+        }
+    }
+    violations
 }
 
 fn width(source: &Source) -> Vec<Violation> {
@@ -358,10 +417,11 @@ fn forbidden_text(source: &Source) -> Vec<Violation> {
 fn check(source: &Source) -> Vec<Violation> {
     type Rule = fn(&Source) -> Vec<Violation>;
     const ALL: [Rule; 2] = [forbidden_text, names];
-    const RUST: [Rule; 7] = [
+    const RUST: [Rule; 8] = [
         layers,
         module_docs,
         lines,
+        functions,
         width,
         banned,
         grouped_fs,
@@ -466,6 +526,10 @@ fn each_rule_refuses_its_sample() {
     }
     let long = format!("//! A.\n// {}\n", "a".repeat(WIDTH_MAX));
     assert_eq!(check(&Source::new("src/base/a.rs", &long))[0].rule, "width");
+    let body = "    g();\n".repeat(FUNCTION_LINES_MAX);
+    let endless = format!("//! A.\nfn f() {{\n    g();\n{body}}}\n");
+    let found = check(&Source::new("src/base/a.rs", &endless));
+    assert_eq!(found[0].rule, "functions");
     let tall = format!("//! A.\n{}", "fn f() {}\n".repeat(LINES_MAX));
     assert_eq!(check(&Source::new("src/base/a.rs", &tall))[0].rule, "lines");
     let good = "//! A.\nuse crate::base::Micros; // crate::cli\nconst S: &str = \"unsafe { crate::api }\";\n\

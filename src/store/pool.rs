@@ -89,7 +89,7 @@ impl Default for StoreOptions {
 pub enum RecordError {
     /// No volume of the pool takes recordings.
     #[error(
-        "pool `{pool}` has no volume that takes recordings; add one (`nvring volume add`) or replace the failed disk"
+        "pool `{pool}` has no volume that takes recordings; add a `[[volume]]` to the configuration or replace the failed disk"
     )]
     NoVolume {
         /// The pool.

@@ -16,6 +16,7 @@ pub(crate) fn check(files: &[Source], top: &Path) -> Vec<Violation> {
             violations.extend(document_paths(file, top));
         }
     }
+    violations.extend(files.iter().flat_map(|file| commands(file, files)));
     violations.extend(layers_described(files));
     violations.extend(metrics_listed(files));
     violations.extend(routes_listed(files));
@@ -137,6 +138,35 @@ fn document_paths(source: &Source, top: &Path) -> Vec<Violation> {
             if name.ends_with(".md") && !top.join("docs").join(name).exists() {
                 let message = format!("docs/{name} does not exist");
                 violations.push(at_line("document-paths", source, index, message));
+            }
+        }
+    }
+    violations
+}
+
+/// A command that a message or a document recommends exists: `nvring volume format`.
+fn commands(source: &Source, files: &[Source]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (index, line) in source.text.lines().enumerate() {
+        for rest in line.split("nvring ").skip(1) {
+            let mut words = rest.split(|c: char| !c.is_ascii_lowercase());
+            let (Some(group), Some(command)) = (words.next(), words.next()) else {
+                continue;
+            };
+            let folder = format!("src/cli/{group}");
+            let Some(map) = find(files, &format!("{folder}/mod.rs")) else {
+                continue;
+            };
+            let variant = |line: &str| {
+                line.trim()
+                    .to_lowercase()
+                    .starts_with(&format!("{command}("))
+            };
+            let known = command.is_empty() || map.text.lines().any(variant);
+            // Words of prose and options follow a blank; only a command line has the group directly before the command.
+            if !known && rest.starts_with(&format!("{group} {command}")) && group != "inspect" {
+                let message = format!("there is no command `nvring {group} {command}`");
+                violations.push(at_line("commands", source, index, message));
             }
         }
     }
