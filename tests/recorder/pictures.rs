@@ -1,5 +1,6 @@
-//! Goal: what comes out is what went in, picture by picture, with senders that share no code with ours. Method: GStreamer's RTSP server plays
-//! clips made by ffmpeg, the recorder records and exports them, and ffmpeg decodes both: every picture's MD5 must be the source's.
+//! Goal: what comes out is what went in, picture by picture, with senders that share no code with ours. Method: GStreamer's
+//! RTSP server plays clips made by ffmpeg, the recorder records and exports them, and ffmpeg decodes both: every picture's MD5
+//! must be the source's.
 
 use crate::harness::{NVRING, Site};
 use nvring::{base::TimeRange, media::FrameKind, store::recordings::Recordings};
