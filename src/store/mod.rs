@@ -23,6 +23,8 @@ pub mod recovery;
 
 pub mod volume;
 
+pub mod volume_error;
+
 pub mod reader;
 
 pub mod runs;
