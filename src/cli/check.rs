@@ -93,7 +93,7 @@ pub(crate) fn volumes(paths: &[PathBuf], json: bool, context: &Context) -> Resul
         });
         if opened.report.rebuilt && report.segments > 0 {
             report.notes.push(
-                "the index is missing or unusable; the next start makes it again, or `nvring volume rebuild`"
+                "the index has no checkpoint yet, or is lost or unusable; the next start makes it again, and so does `nvring volume rebuild`"
                     .to_owned(),
             );
         }
