@@ -18,21 +18,6 @@ pub(crate) const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "the runtime's timer wants an instant of its own; nothing is timed with it",
     ),
     (
-        "lines",
-        "src/store/writer.rs",
-        "to be split by noun: the log's writes and its reactions to failures",
-    ),
-    (
-        "lines",
-        "src/store/index.rs",
-        "to be split by noun: pieces, stream names, and flushing",
-    ),
-    (
-        "lines",
-        "src/store/volume.rs",
-        "to be split by noun: formatting and opening",
-    ),
-    (
         "functions",
         "src/api/http/metrics.rs",
         "one long list of metrics, without a branch",
