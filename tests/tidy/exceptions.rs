@@ -3,6 +3,16 @@
 /// Files that break a rule for a reason: (rule, file, reason). One that is no longer needed must go.
 pub(crate) const EXCEPTIONS: &[(&str, &str, &str)] = &[
     (
+        "lines",
+        "src/store/index.rs",
+        "to be split when the simulation has gone over it",
+    ),
+    (
+        "lines",
+        "src/store/writer.rs",
+        "to be split when the simulation has gone over it",
+    ),
+    (
         "std-fs",
         "src/api/control/server.rs",
         "the control socket is a file, made owner-only before anybody can reach it",

@@ -1,28 +1,31 @@
 //! The writer of one volume: takes due blocks from the tails, makes batches of them, writes them one behind the other, and syncs in
 //! groups. A state machine driven by `tick`, without threads or waiting of its own, so that the simulation drives the very same code.
 //!
-//! `gather` fills batches, `segment` takes, seals and leaves segments; here is what drives both.
-//!
 //! Keeps the order of `docs/format.md` §2: W2 a segment's header is durable before its first batch; W3 batches advance the log at
 //! once and take effect in order; W4 syncs cover drained groups; W5 a chapter lists completed blocks only; W6 a directory
 //! seals the segment; W8 a failed write or sync ends the segment, and what was not durable is written again.
-
-mod gather;
-
-mod segment;
 
 use crate::{
     base::Micros,
     disk::{Completion, FileId, Operation, Request, Slot},
     format::{
+        PAGE,
+        chapter::CHAPTER_SPAN_MAX,
+        directory::{DirectoryTrailer, directory_len},
         place::{Generation, SegmentNumber},
         row::RunId,
-        segment::SegmentEnd,
+        segment::{HEADER_LEN, SegmentEnd, SegmentHeader},
     },
-    store::{batch::PlannedBatch, index::IndexRun, ring::Ring, tail::Tail, volume::VolumeShared},
+    store::{
+        batch::{Gathering, PlannedBatch, Position, Room},
+        index::IndexRun,
+        ring::{Ring, SegmentLife},
+        tail::Tail,
+        volume::VolumeShared,
+    },
 };
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     io,
     sync::{Arc, mpsc},
 };
@@ -401,6 +404,55 @@ impl Writer {
         })
     }
 
+    /// W2: takes the segment in its oldest life and writes its header.
+    fn take_segment(&mut self, now: Micros) -> bool {
+        let Some(slot) = self.shared.disk.slab().take() else {
+            return false;
+        };
+        let Some(number) = self.ring.next(None) else {
+            self.fail("no segment is left that can be written");
+            return true;
+        };
+        if let Err(error) = self.shared.files.segment(number) {
+            tracing::error!(volume = %self.shared.name, segment = number, %error, "a segment cannot be opened and is left out of the ring; check the disk");
+            self.ring.quarantine(number);
+            self.shared.metrics.failures.inc();
+            return true;
+        }
+        let generation = self.ring.take(number);
+        let taken_us = self.shared.clock.now().0;
+        self.shared.index_mut().set_life(
+            number,
+            SegmentLife {
+                generation,
+                quarantined: false,
+            },
+            taken_us,
+        );
+        let header = SegmentHeader {
+            segment: number,
+            generation,
+            previous: (self.previous.0, self.previous.1),
+            previous_end: self.previous.2,
+            ring: true,
+            taken_us,
+        };
+        self.segment = Some(OpenSegment {
+            number,
+            generation,
+            log_end: HEADER_LEN,
+            next_batch: 0,
+            synced: 0,
+            items: Vec::new(),
+            described: HashSet::new(),
+        });
+        self.phase = Phase::Header;
+        let page = header.encode(&self.shared.superblock.volume);
+        self.write_page(slot, 0, &page, number, now);
+        self.shared.metrics.segments_taken.inc();
+        true
+    }
+
     fn write_page(
         &mut self,
         mut slot: Slot,
@@ -430,6 +482,166 @@ impl Writer {
         true
     }
 
+    /// Writes the next batch, or turns to a sync or the seal.
+    fn log(&mut self, now: Micros, flush: bool) -> bool {
+        let unsynced = !self.unsynced.is_empty() || !self.unsynced_chapters.is_empty();
+        let due = now >= self.last_sync + self.options.sync_interval || self.window_is_used_up();
+        if unsynced && (due || flush && self.in_flight.is_empty() && !self.something_waits()) {
+            self.phase = Phase::DrainToSync;
+            return true;
+        }
+        if self.in_flight.len() >= self.options.depth {
+            return false;
+        }
+        let Some(slot) = self.shared.disk.slab().take() else {
+            return false;
+        };
+        let gathering = self.gather(now, flush, slot.len());
+        if gathering.is_empty() {
+            return self.phase != Phase::Log;
+        }
+        let segment = self.segment.as_mut().expect("a segment is open");
+        let position = Position {
+            volume: self.shared.superblock.volume,
+            session: self.shared.superblock.session,
+            segment: segment.number,
+            generation: segment.generation,
+            offset: segment.log_end,
+            number: segment.next_batch,
+            synced: segment.synced,
+        };
+        let batch = gathering.place(&position);
+        for planned in &batch.chapters {
+            self.chapters_taken
+                .insert((planned.chapter.run.id, planned.row.number));
+        }
+        segment.described.extend(batch.described.iter().copied());
+        segment.log_end += u64::from(batch.len);
+        segment.next_batch += 1;
+        self.submit(batch, position, slot, now);
+        true
+    }
+
+    fn submit(&mut self, batch: PlannedBatch, position: Position, mut slot: Slot, now: Micros) {
+        let len = batch.len as usize;
+        let mut entry = InFlight {
+            number: position.number,
+            batch,
+            submitted: now,
+            result: None,
+        };
+        if len == 0 {
+            entry.result = Some(Ok(()));
+            self.in_flight.push_back(entry);
+            return;
+        }
+        let items = entry
+            .batch
+            .fill(&position, self.shared.clock.now(), &mut slot);
+        if let Some(segment) = &mut self.segment {
+            segment.items.extend_from_slice(&items);
+        }
+        self.shared.metrics.writes.inc();
+        self.shared.metrics.written_bytes.inc_by(len as u64);
+        self.in_flight.push_back(entry);
+        let number = position.number;
+        let done = self.done_callback(move |completion| Done::Batch(number, completion));
+        let operation = Operation::Write {
+            offset: position.offset,
+            slot,
+            len,
+        };
+        self.shared.disk.submit(Request {
+            file: self.file(position.segment),
+            operation,
+            done,
+        });
+    }
+
+    /// Whether the next batch might lie further behind the last sync than recovery searches.
+    fn window_is_used_up(&self) -> bool {
+        let superblock = &self.shared.superblock;
+        let in_flight: u64 = self
+            .in_flight
+            .iter()
+            .map(|entry| u64::from(entry.batch.len))
+            .sum();
+        let next = self.unsynced_bytes + in_flight + 2 * u64::from(superblock.batch_len_max);
+        next > superblock.window_len
+    }
+
+    fn something_waits(&self) -> bool {
+        let chapters = self.shared.index().closing().len();
+        self.shared
+            .tails()
+            .iter()
+            .any(|tail| tail.oldest_waiting().is_some())
+            || chapters > self.unsynced_chapters.len()
+    }
+
+    /// Gathers what is due. When the segment has no room for any of it, turns to the seal.
+    fn gather(&mut self, now: Micros, flush: bool, slot_len: usize) -> Gathering {
+        let segment = self.segment.as_ref().expect("a segment is open");
+        let room = Room {
+            batch: slot_len.min(self.shared.superblock.batch_len_max as usize),
+            segment: self.shared.superblock.segment_len - segment.log_end,
+            items: segment.items.len(),
+        };
+        let mut gathering = Gathering::new(room);
+        let share = |(part, whole): (i64, i64)| {
+            Micros(now.0 - self.options.commit_interval.0 * part / whole)
+        };
+        let tails = self.shared.tails();
+        let due = tails.iter().any(|tail| {
+            tail.oldest_waiting()
+                .is_some_and(|oldest| oldest <= share(COMMIT_SHARE))
+        });
+        let waiting: usize = tails.iter().map(|tail| tail.waiting()).sum();
+        let (cut_before, due_before) = if flush {
+            (now, now)
+        } else if due {
+            (share(JOIN_SHARE), share(JOIN_SHARE))
+        } else if waiting >= room.batch {
+            (Micros(i64::MIN), now)
+        } else {
+            (Micros(i64::MIN), Micros(i64::MIN))
+        };
+        let chapters = self.shared.index().closing();
+        let fresh = chapters.iter().filter(|chapter| {
+            !self
+                .chapters_taken
+                .contains(&(chapter.run.id, chapter.rows[0].number))
+        });
+        for chapter in fresh {
+            if !gathering.add_chapter(chapter, &segment.described) {
+                break;
+            }
+        }
+        let count = tails.len();
+        let mut next = self.next_tail;
+        for step in 0..count {
+            let at = (self.next_tail + step) % count;
+            let tail = &tails[at];
+            let mut full = false;
+            tail.take(cut_before, due_before, &mut |block| {
+                let taken = gathering.add_block(tail, block, &segment.described);
+                full |= !taken;
+                taken
+            });
+            if full {
+                next = at;
+                break;
+            }
+            next = at + 1;
+        }
+        drop(tails);
+        self.next_tail = next;
+        if gathering.is_empty() && gathering.refused() {
+            self.phase = Phase::DrainToSeal;
+        }
+        gathering
+    }
+
     /// W4: everything written is durable: chapters enter the index, tails drop their frames.
     fn durable(&mut self, now: Micros) {
         self.last_sync = now;
@@ -448,5 +660,138 @@ impl Writer {
         for unsynced in self.unsynced.drain(..) {
             unsynced.tail.durable(unsynced.count);
         }
+    }
+
+    /// Has chapters written that hold up the start of the replay.
+    fn close_stale(&mut self) {
+        let mut generations: Vec<Generation> = self
+            .ring
+            .lives()
+            .iter()
+            .map(|life| life.generation)
+            .collect();
+        generations.sort_unstable_by(|a, b| b.cmp(a));
+        let oldest = generations
+            .get(REPLAY_SEGMENTS_MAX)
+            .copied()
+            .unwrap_or_default();
+        self.shared
+            .index_mut()
+            .close_stale(oldest, self.shared.clock.now() - CHAPTER_SPAN_MAX);
+    }
+
+    /// W6: the directory, then its trailer in the last page.
+    fn seal(&mut self) -> bool {
+        let segment = self.segment.as_ref().expect("a segment is open");
+        let items_len = segment.items.len() as u64;
+        let segment_len = self.shared.superblock.segment_len;
+        let items_offset = segment_len - directory_len(items_len);
+        assert!(
+            items_offset >= segment.log_end,
+            "W6: room was kept for the directory"
+        );
+        let trailer = DirectoryTrailer {
+            segment: segment.number,
+            generation: segment.generation,
+            session: self.shared.superblock.session,
+            items_offset,
+            log_end: segment.log_end,
+            items_len: items_len as u32,
+            items_crc: crate::format::checksum(&[&segment.items]),
+            batch_count: segment.next_batch,
+            sealed_us: self.shared.clock.now().0,
+        };
+        let mut bytes = segment.items.clone();
+        bytes.resize((directory_len(items_len) - PAGE) as usize, 0);
+        bytes.extend_from_slice(&trailer.encode(&self.shared.superblock.volume));
+        let piece = self.shared.disk.slab().slot_len();
+        self.seal_pieces = bytes
+            .chunks(piece)
+            .enumerate()
+            .map(|(index, chunk)| (items_offset + (index * piece) as u64, chunk.to_vec()))
+            .collect();
+        self.phase = Phase::Seal;
+        true
+    }
+
+    fn write_directory(&mut self, now: Micros) -> bool {
+        if self.seal_pieces.is_empty() {
+            return self.sync(Phase::SealSync, now);
+        }
+        let Some(slot) = self.shared.disk.slab().take() else {
+            return false;
+        };
+        let Some((offset, bytes)) = self.seal_pieces.pop_front() else {
+            return false;
+        };
+        let number = self
+            .segment
+            .as_ref()
+            .expect("a segment is being sealed")
+            .number;
+        self.write_page(slot, offset, &bytes, number, now);
+        true
+    }
+
+    /// W8: the segment is left as it is.
+    fn abandon(&mut self, error: &io::Error, action: &'static str, now: Micros) {
+        let number = self.segment.as_ref().map(|segment| segment.number);
+        tracing::error!(
+            volume = %self.shared.name,
+            segment = number,
+            %error,
+            "{action} failed: the segment is quarantined and what was not durable is written again elsewhere; check the disk"
+        );
+        self.shared.metrics.failures.inc();
+        self.failures += 1;
+        self.last_sync = now;
+        self.phase = Phase::Abandon;
+    }
+
+    fn leave_segment(&mut self) -> bool {
+        if self.in_flight.iter().any(|entry| entry.result.is_none()) {
+            return false;
+        }
+        let mut tails: HashMap<*const Tail, Arc<Tail>> = HashMap::new();
+        let mut lost = HashSet::new();
+        for unsynced in self.unsynced.drain(..) {
+            lost.extend(unsynced.blocks);
+            tails.insert(Arc::as_ptr(&unsynced.tail), unsynced.tail);
+        }
+        for planned in self
+            .in_flight
+            .drain(..)
+            .flat_map(|entry| entry.batch.blocks)
+        {
+            tails.insert(Arc::as_ptr(&planned.tail), planned.tail);
+        }
+        self.unsynced_chapters.clear();
+        self.chapters_taken.clear();
+        self.seal_pieces.clear();
+        self.unsynced_bytes = 0;
+        let mut index = self.shared.index_mut();
+        index.drop_blocks(&lost);
+        if let Some(segment) = self.segment.take() {
+            self.ring.quarantine(segment.number);
+            let life = self.ring.life(segment.number);
+            index.set_life(segment.number, life, self.shared.clock.now().0);
+            index.store_life(segment.number);
+            self.previous = (segment.generation, segment.number, SegmentEnd::Abandoned);
+        }
+        drop(index);
+        for tail in tails.values() {
+            tail.rollback();
+        }
+        self.phase = Phase::Take;
+        if self.failures >= FAILURES_MAX {
+            self.fail("segment after segment could not be written");
+        }
+        true
+    }
+
+    fn fail(&mut self, why: &str) {
+        tracing::error!(volume = %self.shared.name, "the volume failed: {why}; its streams go on on another volume of the pool, replace the disk");
+        self.phase = Phase::Failed;
+        self.shared.fail();
     }
 }
