@@ -61,8 +61,7 @@ fn a_flipped_bit_of_a_frame_is_told_with_camera_time_and_place_and_is_never_expo
     let (name, block) = sealed(&site)
         .into_iter()
         .flat_map(|(name, nodes)| nodes.into_iter().map(move |node| (name.clone(), node)))
-        .filter(|(_, node)| node["what"] == "block" && node["stream"] == yard)
-        .next_back()
+        .rfind(|(_, node)| node["what"] == "block" && node["stream"] == yard)
         .expect("a block of the camera");
     let number = |field: &str| block[field].as_u64().unwrap();
     site.flip(&name, number("offset") + number("len") - 5, 3);
