@@ -83,6 +83,7 @@ pub(crate) struct Gathering {
     body_max: usize,
     room: Room,
     refused: bool,
+    given_up: HashSet<(RunId, u32)>,
 }
 
 /// How long a batch may be.
@@ -108,6 +109,7 @@ impl Gathering {
             body_max: 0,
             room,
             refused: false,
+            given_up: HashSet::new(),
         }
     }
 
@@ -179,6 +181,18 @@ impl Gathering {
         true
     }
 
+    /// Takes in a block that fits no batch of this volume, as one that is not written: it would hold up everything behind it.
+    pub(crate) fn give_up_block(&mut self, tail: &Arc<Tail>, block: &Arc<TailBlock>) {
+        self.blocks.push(PlannedBlock {
+            tail: Arc::clone(tail),
+            block: Arc::clone(block),
+            row: None,
+            order: Vec::new(),
+        });
+        self.tables.push(Bytes::new());
+        self.given_up.insert((block.run.id, block.number));
+    }
+
     /// Takes in a chapter if there is room.
     pub(crate) fn add_chapter(
         &mut self,
@@ -214,7 +228,7 @@ impl Gathering {
         let mut blocks = self.blocks;
         for (planned, table) in blocks.iter_mut().zip(self.tables) {
             let (block, run) = (&planned.block, &planned.block.run);
-            if block.frames.is_empty() {
+            if block.frames.is_empty() || self.given_up.contains(&(run.id, block.number)) {
                 continue;
             }
             let head = head_len(run.packed.len(), table.len(), block.frames.len());

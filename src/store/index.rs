@@ -18,7 +18,7 @@ use crate::{
         },
         place::{Generation, Place, SegmentNumber},
         row::{BlockRow, ChapterRow, RunId},
-        superblock::VolumeId,
+        superblock::{Superblock, VolumeId},
     },
     media::{GapCause, StreamId},
     store::ring::SegmentLife,
@@ -84,19 +84,21 @@ impl OpenChapter {
         }
     }
 
-    /// Whether `row` goes into this chapter.
-    fn takes(&self, run: RunId, row: &BlockRow) -> bool {
+    /// Whether `row` goes into this chapter, which may have `len_max` bytes.
+    fn takes(&self, run: RunId, row: &BlockRow, len_max: usize) -> bool {
         self.end_cause.is_none()
             && self.run.id == run
             && self
                 .rows
                 .last()
                 .is_some_and(|last| last.number.checked_add(1) == Some(row.number))
-            && self.packed_len + packed_len(row) <= CHAPTER_LEN_MAX
-            && self
-                .rows
-                .first()
-                .is_some_and(|first| row.end.since(first.first) <= CHAPTER_SPAN_MAX)
+            && self.packed_len + packed_len(row) <= len_max
+            && self.end().max(row.end).since(self.first().min(row.first)) <= CHAPTER_SPAN_MAX
+    }
+
+    fn retain(&mut self, keep: impl FnMut(&BlockRow) -> bool) {
+        self.rows.retain(keep);
+        self.packed_len = self.rows.iter().map(packed_len).sum();
     }
 
     /// Lowest generation among its blocks.
@@ -197,10 +199,43 @@ impl StreamIndex {
     }
 }
 
+/// The lives of segments, to ask what is left.
+#[derive(Clone, Copy)]
+struct Lives<'a> {
+    lives: &'a [SegmentLife],
+    ring_start: Generation,
+}
+
+impl Lives<'_> {
+    fn hold(&self, segment: SegmentNumber, generation: Generation) -> bool {
+        self.lives.get(segment as usize).is_some_and(|life| {
+            life.generation == generation && (!life.quarantined || generation >= self.ring_start)
+        })
+    }
+
+    fn holds(&self, place: &Place) -> bool {
+        self.hold(place.segment, place.generation)
+    }
+}
+
+/// The oldest life that the ring will take: everything older is gone, but what lies in segments that were given up. Never falls: the
+/// last segment to be given up is the newest.
+fn ring_start(lives: &[SegmentLife]) -> Generation {
+    let generations = |quarantined| {
+        let some = lives
+            .iter()
+            .filter(move |life| life.quarantined == quarantined);
+        some.map(|life| life.generation)
+    };
+    let oldest = generations(false).min();
+    oldest.or(generations(true).max()).unwrap_or_default()
+}
+
 /// The index of one volume.
 pub struct Index {
     volume: VolumeId,
     layout: IndexLayout,
+    chapter_len_max: usize,
     memory: Box<dyn IndexMemory>,
     lives: Vec<SegmentLife>,
     by_generation: HashMap<Generation, SegmentNumber>,
@@ -209,6 +244,12 @@ pub struct Index {
     numbers: HashMap<u32, StreamId>,
     /// Chapter records by segment.
     chapter_counts: Vec<u32>,
+    /// The oldest life in the ring: what was given up before it counts as overwritten.
+    ring_start: Generation,
+    /// Segments that were given up.
+    given_up: Vec<SegmentNumber>,
+    /// Segments in a new life whose former chapters are still among the records.
+    renewed: Vec<SegmentNumber>,
     taken_us: Vec<i64>,
     free: BTreeSet<u32>,
     capacity: u32,
@@ -228,10 +269,10 @@ impl Index {
     /// Reads the index file. With the checkpoint: what it covers. Records it does not cover are dropped here; recovery finds
     /// them again. `None` for the checkpoint: the file is unusable, and the index starts empty, to be rebuilt.
     pub fn load(
-        volume: VolumeId,
-        segment_count: u32,
+        superblock: &Superblock,
         memory: Box<dyn IndexMemory>,
     ) -> (Self, Option<Checkpoint>) {
+        let (volume, segment_count) = (superblock.volume, superblock.segment_count);
         let layout = IndexLayout::new(segment_count);
         let capacity = layout.chapters(memory.bytes().len());
         let checkpoint = layout.load_checkpoint(&volume, memory.bytes()).ok();
@@ -242,12 +283,17 @@ impl Index {
         let mut index = Self {
             volume,
             layout,
+            // A chapter must fit a batch beside its run's description, and leave room for blocks.
+            chapter_len_max: CHAPTER_LEN_MAX.min(superblock.batch_len_max as usize / 4),
             memory,
             lives: vec![empty; segment_count as usize],
             by_generation: HashMap::new(),
             streams: HashMap::new(),
             numbers: HashMap::new(),
             chapter_counts: vec![0; segment_count as usize],
+            ring_start: Generation::NONE,
+            given_up: Vec::new(),
+            renewed: Vec::new(),
             taken_us: vec![0; segment_count as usize],
             free: BTreeSet::new(),
             capacity,
@@ -270,6 +316,8 @@ impl Index {
         };
         self.lives.fill(empty);
         self.chapter_counts.fill(0);
+        self.survey();
+        self.renewed.clear();
         self.by_generation.clear();
         self.streams.clear();
         self.numbers.clear();
@@ -298,6 +346,7 @@ impl Index {
                 };
             }
         }
+        self.survey();
         for number in 0..STREAMS_MAX {
             if let Some(record) = self.record::<StreamRecord>(number, self.layout.stream(number)) {
                 let name = StreamName {
@@ -315,17 +364,18 @@ impl Index {
                 .chapter(position)
                 .filter(|record| Generation(record.generation.get()) < checkpoint.covered);
             let life = record.and_then(|record| {
-                let segment = self.segment_of(Generation(record.generation.get()))?;
-                Some((record, segment, *self.numbers.get(&record.stream.get())?))
+                let segment = self.live_segment_of(Generation(record.generation.get()))?;
+                Some((segment, *self.numbers.get(&record.stream.get())?))
             });
             match life {
-                Some((_, segment, id)) => {
+                Some((segment, id)) => {
                     self.chapter_counts[segment as usize] += 1;
                     if let Some(stream) = self.streams.get_mut(&id) {
                         stream.chapters.push(position);
                     }
                 }
-                None => drop(self.free.insert(position)),
+                // An intact record that is not covered must not come back beside the one that recovery enters for it.
+                None => self.free_position(position),
             }
         }
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
@@ -364,38 +414,124 @@ impl Index {
         &self.lives
     }
 
-    /// Enters the life of a segment in memory: everything of its former life is dead from here on (I2), and its records are free again.
-    /// `store_life` follows once the new life is durable.
+    /// Enters the life of a segment in memory: everything of its former life is dead from here on (I2). `life_is_durable` follows.
     pub fn set_life(&mut self, number: SegmentNumber, life: SegmentLife, taken_us: i64) {
-        let before = std::mem::replace(&mut self.lives[number as usize], life);
-        self.taken_us[number as usize] = taken_us;
-        self.by_generation.remove(&before.generation);
-        self.by_generation.insert(life.generation, number);
-        if before.generation == life.generation {
-            return;
+        self.set_lives([(number, life, taken_us)]);
+    }
+
+    /// Enters the lives of several segments.
+    pub fn set_lives(
+        &mut self,
+        lives: impl IntoIterator<Item = (SegmentNumber, SegmentLife, i64)>,
+    ) {
+        for (number, life, taken_us) in lives {
+            let at = number as usize;
+            let before = std::mem::replace(&mut self.lives[at], life);
+            self.taken_us[at] = taken_us;
+            self.by_generation.remove(&before.generation);
+            self.by_generation.insert(life.generation, number);
+            if before.generation != life.generation {
+                self.renewed.push(number);
+            }
         }
-        self.chapter_counts[number as usize] = 0;
+        self.survey();
+    }
+
+    /// Leaves segments out of the ring that were abandoned (W8).
+    pub(crate) fn give_up(&mut self, abandoned: &[SegmentNumber]) {
+        for number in abandoned {
+            self.lives[*number as usize].quarantined = true;
+            self.store_life(*number);
+        }
+        self.survey();
+    }
+
+    /// Where the ring begins, and what was left out of it.
+    fn survey(&mut self) {
+        self.ring_start = ring_start(&self.lives);
+        let numbered = (0..).zip(&self.lives);
+        self.given_up = numbered
+            .filter(|(_, life)| life.quarantined)
+            .map(|(number, _)| number)
+            .collect();
+    }
+
+    /// A segment's life is durable in its header: the records of its former life are free again, and its own is written. Not earlier: a
+    /// crash in between leaves the former life, which the file must still know.
+    pub fn life_is_durable(&mut self, number: SegmentNumber) {
+        let mut dead = 0;
+        for renewed in std::mem::take(&mut self.renewed) {
+            dead += std::mem::take(&mut self.chapter_counts[renewed as usize]);
+        }
+        for at in 0..self.given_up.len() {
+            let given_up = self.given_up[at];
+            let life = self.lives[given_up as usize];
+            if !self.is_live(given_up, life.generation)
+                && self.chapter_counts[given_up as usize] > 0
+            {
+                dead += std::mem::take(&mut self.chapter_counts[given_up as usize]);
+                self.store_life(given_up);
+            }
+        }
+        if dead > 0 {
+            self.bury(dead);
+        }
+        self.prune();
+        self.store_life(number);
+    }
+
+    /// Frees the records of `count` chapters that died. They are the first of their streams, unless the wall clock was set back or a
+    /// segment was given up.
+    fn bury(&mut self, count: u32) {
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
-        for id in ids {
-            let dead = |position: &u32| {
-                self.chapter(*position)
-                    .is_none_or(|record| !self.is_live_chapter(&record))
-            };
-            let count = self.streams[&id]
-                .chapters
-                .iter()
-                .take_while(|position| dead(position))
-                .count();
-            if count == 0 {
-                continue;
+        let mut left = count as usize;
+        for everywhere in [false, true] {
+            for id in &ids {
+                let live = |position: &u32| {
+                    self.chapter(*position)
+                        .is_some_and(|record| self.is_live_chapter(&record))
+                };
+                let chapters = &self.streams[id].chapters;
+                let dead: HashSet<u32> = if everywhere {
+                    chapters.iter().copied().filter(|one| !live(one)).collect()
+                } else {
+                    chapters
+                        .iter()
+                        .copied()
+                        .take_while(|one| !live(one))
+                        .collect()
+                };
+                if dead.is_empty() {
+                    continue;
+                }
+                if let Some(stream) = self.streams.get_mut(id) {
+                    stream.chapters.retain(|position| !dead.contains(position));
+                }
+                left = left.saturating_sub(dead.len());
+                dead.into_iter()
+                    .for_each(|position| self.free_position(position));
             }
-            let freed: Vec<u32> = match self.streams.get_mut(&id) {
-                Some(stream) => stream.chapters.drain(..count).collect(),
-                None => continue,
-            };
-            for position in freed {
-                self.free_position(position);
+            if left == 0 {
+                return;
             }
+        }
+    }
+
+    /// Forgets the unlisted rows that the ring took: no chapter is written for what is gone.
+    fn prune(&mut self) {
+        let lives = Lives {
+            lives: &self.lives,
+            ring_start: self.ring_start,
+        };
+        for stream in self.streams.values_mut() {
+            // One that is being written already is known by its first row, so it stays as it is or goes as a whole.
+            stream
+                .closing
+                .retain(|closing| closing.rows.iter().any(|row| lives.holds(&row.place)));
+            if let Some(open) = &mut stream.open {
+                open.retain(|row| lives.holds(&row.place));
+            }
+            stream.open.take_if(|open| open.rows.is_empty());
         }
     }
 
@@ -406,7 +542,7 @@ impl Index {
     }
 
     /// Writes the record of a segment whose life is durable in its header.
-    pub fn store_life(&mut self, number: SegmentNumber) {
+    fn store_life(&mut self, number: SegmentNumber) {
         let at = number as usize;
         let life = self.lives[at];
         let record = SegmentRecord::new(
@@ -425,15 +561,24 @@ impl Index {
     }
 
     fn is_live_chapter(&self, record: &ChapterRecord) -> bool {
-        self.by_generation
-            .contains_key(&Generation(record.generation.get()))
+        self.live_segment_of(Generation(record.generation.get()))
+            .is_some()
     }
 
-    /// Whether the bytes at `place` are still those that were written there (I2).
+    /// The segment in its life `generation`, unless the ring has passed it.
+    fn live_segment_of(&self, generation: Generation) -> Option<SegmentNumber> {
+        self.segment_of(generation)
+            .filter(|segment| self.is_live(*segment, generation))
+    }
+
+    /// Whether what was written to `segment` in its life `generation` is still there (I2). A segment that failed is not taken again; what it
+    /// holds goes when the ring passes it, as it would have otherwise.
     pub fn is_live(&self, segment: SegmentNumber, generation: Generation) -> bool {
-        self.lives
-            .get(segment as usize)
-            .is_some_and(|life| life.generation == generation)
+        let lives = Lives {
+            lives: &self.lives,
+            ring_start: self.ring_start,
+        };
+        lives.hold(segment, generation)
     }
 
     /// The segment that is in its life `generation`.
@@ -509,9 +654,10 @@ impl Index {
 
     /// Adds the row of a written block. A chapter that is full, or that the row does not continue, is closed.
     pub fn add_block(&mut self, run: &IndexRun, row: BlockRow) {
+        let len_max = self.chapter_len_max;
         let stream = self.stream_mut(run.id.stream, &run.packed);
         match &mut stream.open {
-            Some(open) if open.takes(run.id, &row) => {
+            Some(open) if open.takes(run.id, &row, len_max) => {
                 open.packed_len += packed_len(&row);
                 open.rows.push(row);
             }
@@ -539,6 +685,13 @@ impl Index {
             .values()
             .flat_map(|stream| stream.closing.iter().cloned())
             .collect()
+    }
+
+    /// Forgets a chapter that no batch of this volume can hold: its blocks are listed again by a rebuild.
+    pub(crate) fn drop_chapter(&mut self, chapter: &Arc<OpenChapter>) {
+        if let Some(stream) = self.streams.get_mut(&chapter.run.id.stream) {
+            stream.closing.retain(|other| !Arc::ptr_eq(other, chapter));
+        }
     }
 
     /// Enters a chapter that is on disk; the rows it lists leave memory.
@@ -610,6 +763,23 @@ impl Index {
             }
             None => stream.chapters.insert(at, position),
         }
+    }
+
+    /// First number and count of each chapter of `run` that is entered.
+    pub(crate) fn chapters_of(&self, run: RunId) -> Vec<(u32, u32)> {
+        let Some(stream) = self.streams.get(&run.stream) else {
+            return Vec::new();
+        };
+        let key = |position: &u32| self.chapter(*position).map(|record| record.run.get());
+        let from = stream
+            .chapters
+            .partition_point(|position| key(position) < Some(run.run.0));
+        let of_run = stream.chapters[from..].iter();
+        of_run
+            .map_while(|position| self.chapter(*position))
+            .take_while(|record| record.run.get() == run.run.0)
+            .map(|record| (record.number.get(), record.count.get()))
+            .collect()
     }
 
     /// Counts a chapter record in or out of its segment (the record says how many there must be).
@@ -685,9 +855,7 @@ impl Index {
 
     fn chapter_piece(&self, record: &ChapterRecord, end: UnixMicros) -> Option<Piece> {
         let generation = Generation(record.generation.get());
-        let segment = self
-            .segment_of(generation)
-            .filter(|segment| self.is_live(*segment, generation))?;
+        let segment = self.live_segment_of(generation)?;
         let offset = u64::from(record.offset16.get()) * 16;
         let oldest = Generation(record.oldest.get());
         Some(Piece {
@@ -698,9 +866,7 @@ impl Index {
             end,
             start_cause: GapCause::from_number(record.start_cause)?,
             end_cause: GapCause::from_number(record.end_cause),
-            clipped: self
-                .segment_of(oldest)
-                .is_none_or(|number| !self.is_live(number, oldest)),
+            clipped: self.live_segment_of(oldest).is_none(),
             source: PieceSource::Chapter(Place {
                 segment,
                 generation,
@@ -783,17 +949,14 @@ impl Index {
                     .any(|row| lost.contains(&(run, row.number)))
                 {
                     let closing = Arc::make_mut(closing);
-                    closing
-                        .rows
-                        .retain(|row| !lost.contains(&(run, row.number)));
+                    closing.retain(|row| !lost.contains(&(run, row.number)));
                     closing.end_cause = None;
                 }
             }
             stream.closing.retain(|closing| !closing.rows.is_empty());
             if let Some(open) = &mut stream.open {
                 let run = open.run.id;
-                open.rows.retain(|row| !lost.contains(&(run, row.number)));
-                open.packed_len = open.rows.iter().map(packed_len).sum();
+                open.retain(|row| !lost.contains(&(run, row.number)));
             }
             stream.open.take_if(|open| open.rows.is_empty());
         }

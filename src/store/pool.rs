@@ -229,10 +229,10 @@ impl Store {
         if let Some((tail, _)) = self.streams().get(&stream) {
             return Ok(Arc::clone(tail));
         }
-        let tail = Tail::new(stream, Arc::clone(&self.budget), self.options.tail);
         let volume = self.emptiest(pool).ok_or_else(|| RecordError::NoVolume {
             pool: pool.to_owned(),
         })?;
+        let tail = Tail::new(stream, Arc::clone(&self.budget), self.limits(pool));
         volume.attach(Arc::clone(&tail));
         self.streams()
             .insert(stream, (Arc::clone(&tail), pool.to_owned()));
@@ -267,6 +267,14 @@ impl Store {
     /// Bytes all tails hold.
     pub fn held(&self) -> u64 {
         self.budget.held()
+    }
+
+    /// What a stream of `pool` may hold: whichever volume it goes to, its blocks fit.
+    fn limits(&self, pool: &str) -> TailLimits {
+        let volumes = self.volumes();
+        let of_pool = volumes.iter().filter(|mounted| mounted.pool == pool);
+        let batches = of_pool.map(|mounted| mounted.shared.superblock.batch_len_max);
+        batches.fold(self.options.tail, TailLimits::within)
     }
 
     fn emptiest(&self, pool: &str) -> Option<Arc<VolumeShared>> {

@@ -96,6 +96,7 @@ pub(crate) fn recover(
             *number,
             life.generation,
         )
+        .abandoned(life.quarantined)
         .contents();
         report.replayed += 1;
         report.dropped += contents.dropped;
@@ -196,7 +197,7 @@ fn read_headers(
                     quarantined: true,
                 };
                 index.set_life(number, life, 0);
-                index.store_life(number);
+                index.life_is_durable(number);
             }
         }
     }
@@ -204,37 +205,26 @@ fn read_headers(
 }
 
 fn enter_headers(index: &mut Index, found: &[SegmentHeader]) {
-    for header in found {
+    index.set_lives(found.iter().map(|header| {
         let life = SegmentLife {
             generation: header.generation,
             quarantined: !header.ring,
         };
-        index.set_life(header.segment, life, header.taken_us);
-    }
-    for header in found
+        (header.segment, life, header.taken_us)
+    }));
+    let abandoned: Vec<SegmentNumber> = found
         .iter()
         .filter(|header| header.previous_end == SegmentEnd::Abandoned)
-    {
-        let (generation, number) = header.previous;
-        if let Some(life) = index
-            .lives()
-            .get(number as usize)
-            .copied()
-            .filter(|life| life.generation == generation)
-        {
-            index.set_life(
-                number,
-                SegmentLife {
-                    quarantined: true,
-                    ..life
-                },
-                0,
-            );
-            index.store_life(number);
-        }
-    }
+        .map(|header| header.previous)
+        .filter(|(generation, number)| {
+            let life = index.lives().get(*number as usize);
+            life.is_some_and(|life| life.generation == *generation)
+        })
+        .map(|(_, number)| number)
+        .collect();
+    index.give_up(&abandoned);
     for header in found {
-        index.store_life(header.segment);
+        index.life_is_durable(header.segment);
     }
 }
 
@@ -306,8 +296,8 @@ fn open_segment(
 struct Listing {
     descriptions: HashMap<RunId, Bytes>,
     blocks: BTreeMap<RunId, BTreeMap<u32, BlockRow>>,
-    /// Chapters, and whether the index has them already.
-    chapters: Vec<(RunId, ChapterRow, bool)>,
+    /// Chapters that the index does not have yet.
+    chapters: Vec<(RunId, ChapterRow)>,
 }
 
 impl Listing {
@@ -318,25 +308,29 @@ impl Listing {
                 Item::Block(run, row) => {
                     drop(self.blocks.entry(run).or_default().insert(row.number, row))
                 }
-                Item::Chapter(run, row) => {
-                    self.chapters
-                        .push((run, row, row.place.generation < covered))
+                Item::Chapter(run, row) if row.place.generation >= covered => {
+                    self.chapters.push((run, row))
                 }
+                Item::Chapter(..) => {}
             }
         }
     }
 
     /// Enters the chapters, then the rows no chapter lists, as unfinished chapters; gives the number of the latter.
     fn enter(mut self, index: &mut Index) -> u32 {
-        for (run, row, known) in &self.chapters {
-            if let Some(blocks) = self.blocks.get_mut(run) {
-                let end = row.number.saturating_add(row.count);
-                blocks.retain(|number, _| !(row.number..end).contains(number));
-            }
-            if !known && let Some(run) = index_run(*run, &self.descriptions) {
+        for (run, row) in &self.chapters {
+            if let Some(run) = index_run(*run, &self.descriptions) {
                 index.add_chapter(&run, row);
             }
         }
+        // Asked of the index, not of what was read: a chapter may have been replaced, or not be there.
+        for (run, rows) in &mut self.blocks {
+            for (number, count) in index.chapters_of(*run) {
+                let end = number.saturating_add(count);
+                rows.retain(|block, _| !(number..end).contains(block));
+            }
+        }
+        self.blocks.retain(|_, rows| !rows.is_empty());
         let mut unlisted = 0;
         for (id, rows) in self.blocks {
             let Some(run) = index_run(id, &self.descriptions) else {

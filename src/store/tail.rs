@@ -28,6 +28,10 @@ pub const BLOCK_FRAMES_MAX: usize = 2048;
 const INTERVAL_DEFAULT: Micros = Micros::from_millis(40);
 /// A block is cut before its presentation times pass this span: chapters count on it.
 const BLOCK_SPAN_MAX: Micros = Micros::from_secs(60);
+/// What a frame costs in a block and its row besides its bytes: a checksum, and twice the widest line of a frame table.
+const FRAME_COST: usize = 4 + 2 * (5 + 1 + 10);
+/// What a block costs besides its frames, run description included, where volumes are small.
+const BLOCK_COST: usize = 8 << 10;
 /// The longest duration a last frame is credited with.
 const INTERVAL_MAX: Micros = Micros::from_secs(10);
 
@@ -96,6 +100,19 @@ pub struct TailLimits {
     pub frame_len_max: usize,
 }
 
+impl TailLimits {
+    /// These limits, or lower ones where batches are at most `batch_len_max` long: a block fits a batch in each volume of its pool.
+    #[must_use]
+    pub fn within(self, batch_len_max: u32) -> Self {
+        let longest = (batch_len_max as usize).saturating_sub(BLOCK_COST);
+        Self {
+            block_len_max: self.block_len_max.min(longest),
+            frame_len_max: self.frame_len_max.min(longest),
+            ..self
+        }
+    }
+}
+
 /// What became of a pushed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
@@ -154,6 +171,8 @@ struct State {
 struct OpenBlock {
     frames: Vec<Frame>,
     bytes: usize,
+    /// Bytes on disk, at the most.
+    cost: usize,
     arrived: Micros,
     /// Earliest presentation time.
     first: UnixMicros,
@@ -403,7 +422,7 @@ impl State {
                 .is_some_and(|run| is_video(run, frame.track));
         let cut = self.open.as_ref().is_some_and(|open| {
             key || frame.time.since(open.frames[0].time).0.abs() > BLOCK_SPAN_MAX.0
-                || open.bytes + len > block_len_max
+                || open.cost + len + FRAME_COST > block_len_max
                 || open.frames.len() >= BLOCK_FRAMES_MAX
         });
         if cut {
@@ -416,9 +435,11 @@ impl State {
         let open = self.open.get_or_insert_with(|| OpenBlock {
             frames: Vec::new(),
             bytes: 0,
+            cost: 0,
             arrived: now,
             first: frame.time,
         });
+        open.cost += len + FRAME_COST;
         open.first = open.first.min(frame.time);
         open.bytes += len;
         open.frames.push(frame);
@@ -433,6 +454,7 @@ impl State {
             (None, Some(_)) if self.next_number > 0 && !self.shedding => OpenBlock {
                 frames: Vec::new(),
                 bytes: 0,
+                cost: 0,
                 arrived: Micros::ZERO,
                 first: UnixMicros::MAX,
             },

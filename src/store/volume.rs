@@ -20,7 +20,7 @@ use crate::{
         reader::READS_MAX,
         recovery::{Progress, RecoveryReport, recover},
         ring::Ring,
-        tail::Tail,
+        tail::{Tail, TailBlock},
         writer::{OpenSegment, Writer, WriterOptions},
     },
 };
@@ -179,6 +179,16 @@ impl VolumeShared {
     pub(crate) fn fail(&self) {
         self.metrics.up.set(0);
         self.failed.store(true, Ordering::Release);
+    }
+
+    /// Tells that a block is longer than any batch of this volume. Tails cut their blocks to fit (`TailLimits::within`), so only a run
+    /// description of many kilobytes on a volume of tiny segments comes here.
+    pub(crate) fn give_up(&self, block: &TailBlock) {
+        self.metrics.failures.inc();
+        tracing::error!(
+            volume = %self.name, stream = %block.run.id.stream, bytes = block.bytes,
+            "a block is longer than the volume's batches and is not recorded; format the volume with longer segments"
+        );
     }
 
     /// What is recorded of a stream in `range`.
@@ -383,7 +393,7 @@ pub fn open(
         path: path.join("index"),
         source,
     })?;
-    let (mut index, checkpoint) = Index::load(superblock.volume, superblock.segment_count, memory);
+    let (mut index, checkpoint) = Index::load(&superblock, memory);
     let files = Files {
         disk: Arc::clone(&disk),
         superblock: superblock.clone(),

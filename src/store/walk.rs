@@ -39,6 +39,8 @@ pub struct Walk<'a> {
     segment: SegmentNumber,
     /// Its life.
     generation: Generation,
+    /// Whether a write or sync to it failed in this life.
+    abandoned: bool,
     /// Whether a read of the log failed: there may be more behind.
     unreadable: Cell<bool>,
 }
@@ -98,8 +100,14 @@ impl<'a> Walk<'a> {
             superblock,
             segment,
             generation,
+            abandoned: false,
             unreadable: Cell::new(false),
         }
+    }
+
+    /// The same walk through a segment that was given up: what was not durable there was written again elsewhere (W8).
+    pub fn abandoned(self, abandoned: bool) -> Self {
+        Self { abandoned, ..self }
     }
 
     /// Reads the segment: by its directory, or batch by batch.
@@ -258,6 +266,8 @@ impl<'a> Walk<'a> {
                             .is_some_and(|bytes| {
                                 verify_block(bytes, &self.superblock.volume, *run, row)
                             }),
+                        // It may list blocks at places where they were not durable, and hide their later copies.
+                        (Item::Chapter(..), _) if self.abandoned => false,
                         (Item::Chapter(run, row), Some(bytes)) => piece(bytes, from, &row.place)
                             .is_some_and(|bytes| {
                                 self.verify_chapter(bytes, *run, row, &batches, &durable, &good)
@@ -273,6 +283,7 @@ impl<'a> Walk<'a> {
                 items.push(item.clone());
             }
         }
+        self.describe(&mut items);
         let end = batches.last().map_or(
             LogEnd {
                 offset: HEADER_LEN,
@@ -288,6 +299,43 @@ impl<'a> Walk<'a> {
             open: (!self.unreadable.get()).then_some(end),
             dropped,
         }
+    }
+
+    /// Adds the descriptions of runs whose own were in batches that are lost: every block carries one.
+    fn describe(&self, items: &mut Vec<Item>) {
+        let mut known = HashSet::new();
+        let mut found = Vec::new();
+        for item in items.iter() {
+            let run = item.run();
+            let place = match item {
+                Item::Block(_, row) => row.place,
+                Item::Chapter(_, row) => row.place,
+                Item::Description(..) => {
+                    known.insert(run);
+                    continue;
+                }
+            };
+            if known.contains(&run) {
+                continue;
+            }
+            let address = Address::of(self.superblock.volume, &place);
+            let head = io::read(self.disk, self.file, place.offset, place.len as usize);
+            let block = head
+                .as_deref()
+                .ok()
+                .and_then(|bytes| Block::verify_place(bytes, address).ok());
+            if let Some(block) =
+                block.filter(|block| (block.stream(), block.run()) == (run.stream, run.run))
+            {
+                known.insert(run);
+                found.push(Item::Description(
+                    run,
+                    Bytes::copy_from_slice(block.description()),
+                ));
+            }
+        }
+        found.append(items);
+        *items = found;
     }
 
     /// Whether a chapter is intact and lists only blocks that are.

@@ -343,7 +343,7 @@ impl Writer {
             Phase::Header => self.sync(Phase::HeaderSync, now),
             Phase::HeaderSync => {
                 let number = self.segment.as_ref().expect("a segment was taken").number;
-                self.shared.index_mut().store_life(number);
+                self.shared.index_mut().life_is_durable(number);
                 self.phase = Phase::Log;
                 true
             }
@@ -606,6 +606,9 @@ impl Writer {
         } else {
             (Micros(i64::MIN), Micros(i64::MIN))
         };
+        // What does not fit an empty segment fits none.
+        let alone = segment.log_end == HEADER_LEN;
+        let mut too_long = Vec::new();
         let chapters = self.shared.index().closing();
         let fresh = chapters.iter().filter(|chapter| {
             !self
@@ -614,6 +617,7 @@ impl Writer {
         });
         for chapter in fresh {
             if !gathering.add_chapter(chapter, &segment.described) {
+                too_long.extend((alone && gathering.is_empty()).then(|| Arc::clone(chapter)));
                 break;
             }
         }
@@ -625,6 +629,11 @@ impl Writer {
             let mut full = false;
             tail.take(cut_before, due_before, &mut |block| {
                 let taken = gathering.add_block(tail, block, &segment.described);
+                if !taken && alone && gathering.is_empty() {
+                    self.shared.give_up(block);
+                    gathering.give_up_block(tail, block);
+                    return true;
+                }
                 full |= !taken;
                 taken
             });
@@ -636,7 +645,10 @@ impl Writer {
         }
         drop(tails);
         self.next_tail = next;
-        if gathering.is_empty() && gathering.refused() {
+        for chapter in &too_long {
+            self.shared.index_mut().drop_chapter(chapter);
+        }
+        if gathering.is_empty() && gathering.refused() && !alone {
             self.phase = Phase::DrainToSeal;
         }
         gathering
@@ -775,7 +787,7 @@ impl Writer {
             self.ring.quarantine(segment.number);
             let life = self.ring.life(segment.number);
             index.set_life(segment.number, life, self.shared.clock.now().0);
-            index.store_life(segment.number);
+            index.life_is_durable(segment.number);
             self.previous = (segment.generation, segment.number, SegmentEnd::Abandoned);
         }
         drop(index);
