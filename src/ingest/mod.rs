@@ -35,6 +35,8 @@ mod udp;
 
 mod rtsp;
 
+mod arena;
+
 mod sdp;
 
 mod tracks;

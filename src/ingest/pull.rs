@@ -6,6 +6,7 @@
 //! to be kept quiet: `LIBRARY_LOG_TARGET`.
 
 use super::{
+    arena::Arena,
     error::PullError,
     sdp::Description,
     spec::Source,
@@ -37,6 +38,7 @@ pub(crate) struct TcpPull {
     /// Track of each of the library's streams.
     track_of: Vec<Option<usize>>,
     strays: u32,
+    arena: Arena,
 }
 
 impl TcpPull {
@@ -108,6 +110,7 @@ impl TcpPull {
             session,
             track_of,
             strays: 0,
+            arena: Arena::default(),
         };
         Ok((pull, depacketisers))
     }
@@ -132,7 +135,7 @@ impl TcpPull {
                             sequence: header.sequence_number(),
                             timestamp: header.timestamp(),
                             marker: header.mark(),
-                            payload: packet.into_payload_bytes(),
+                            payload: self.arena.keep(packet.payload()),
                             lost_before,
                         },
                     },

@@ -4,6 +4,7 @@
 //! and dropped. RTCP keeps its own port (RFC 3550 §11); the RTSP connection stays open and keeps the session alive.
 
 use super::{
+    arena::Arena,
     error::PullError,
     rtsp::{RtspConnection, broken},
     sdp::Description,
@@ -15,7 +16,6 @@ use crate::{
     base::Micros,
     media::{Continuity, ReceivedPacket, ReorderWindow, RtpPacket, reorder::REORDER_WAIT_DEFAULT},
 };
-use bytes::Bytes;
 use std::{
     collections::VecDeque,
     net::{IpAddr, SocketAddr},
@@ -59,6 +59,7 @@ struct UdpTrack {
     peer: IpAddr,
     payload_type: u8,
     window: ReorderWindow,
+    arena: Arena,
 }
 
 impl UdpPull {
@@ -241,6 +242,7 @@ impl UdpTrack {
             peer,
             payload_type,
             window: ReorderWindow::new(REORDER_WAIT_DEFAULT, WINDOW_PACKETS),
+            arena: Arena::default(),
         })
     }
 
@@ -266,7 +268,7 @@ impl UdpTrack {
                 Poll::Ready(Err(error)) => return Err(broken(&error)),
                 Poll::Ready(Ok(from)) if from.ip() != self.peer => strays += 1,
                 Poll::Ready(Ok(_)) => {
-                    let bytes = Bytes::copy_from_slice(buffer.filled());
+                    let bytes = self.arena.keep(buffer.filled());
                     match ReceivedPacket::parse(&bytes) {
                         Ok(received) if received.payload_type == self.payload_type => {
                             let continuity = self.window.push(received, now, ordered);
