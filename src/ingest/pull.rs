@@ -54,17 +54,7 @@ impl TcpPull {
             });
         }
         let given = source.username.is_some();
-        let credentials = source.username.as_ref().map(|username| Credentials {
-            username: username.clone(),
-            password: source
-                .password
-                .as_ref()
-                .map_or(String::new(), |password| password.expose().to_owned()),
-        });
-        let options = SessionOptions::default()
-            .creds(credentials)
-            .user_agent(concat!("nvring/", env!("CARGO_PKG_VERSION")).to_owned())
-            .session_id(SessionIdPolicy::UseFirst);
+        let options = session_options(source);
         let described = Session::describe(url, options);
         let mut session = within(patience, "DESCRIBE", described)
             .await?
@@ -168,6 +158,20 @@ impl TcpPull {
             Err(error)
         }
     }
+}
+
+fn session_options(source: &Source) -> SessionOptions {
+    let credentials = source.username.as_ref().map(|username| Credentials {
+        username: username.clone(),
+        password: source
+            .password
+            .as_ref()
+            .map_or(String::new(), |password| password.expose().to_owned()),
+    });
+    SessionOptions::default()
+        .creds(credentials)
+        .user_agent(concat!("nvring/", env!("CARGO_PKG_VERSION")).to_owned())
+        .session_id(SessionIdPolicy::UseFirst)
 }
 
 async fn within<T>(

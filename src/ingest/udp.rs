@@ -75,19 +75,7 @@ impl UdpPull {
             });
         }
         let mut rtsp = RtspConnection::open(source, patience).await?;
-        // Some cameras know no OPTIONS; nothing depends on it but how the session is kept alive.
-        let options = rtsp.ask("OPTIONS", url.as_str(), &[]).await;
-        let keep_alive_method = match options {
-            Ok(answer)
-                if answer
-                    .header("Public")
-                    .is_some_and(|list| list.contains("GET_PARAMETER")) =>
-            {
-                "GET_PARAMETER"
-            }
-            Ok(_) | Err(PullError::Refused { .. }) => "OPTIONS",
-            Err(error) => return Err(error),
-        };
+        let keep_alive_method = keep_alive_method(&mut rtsp, url.as_str()).await?;
         let accept = [("Accept", "application/sdp")];
         let described = rtsp.ask("DESCRIBE", url.as_str(), &accept).await?;
         let base = described
@@ -123,8 +111,9 @@ impl UdpPull {
         rtsp.ask("PLAY", &aggregate, &[("Range", "npt=0.000-")])
             .await?;
         let interval = Duration::from_secs((timeout_s / 2).clamp(1, 30));
-        let mut keep_alive =
-            tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
+        let mut keep_alive = tokio::time::interval(interval);
+        // The first one after an interval, not at once.
+        keep_alive.reset();
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let pull = Self {
             rtsp,
@@ -184,6 +173,24 @@ impl UdpPull {
             }
         }
         Ok(())
+    }
+}
+
+/// How the session is kept alive. Some cameras know no OPTIONS: nothing else depends on it.
+async fn keep_alive_method(
+    rtsp: &mut RtspConnection,
+    url: &str,
+) -> Result<&'static str, PullError> {
+    match rtsp.ask("OPTIONS", url, &[]).await {
+        Ok(answer) => {
+            let known = answer.header("Public").unwrap_or_default();
+            Ok(match known.contains("GET_PARAMETER") {
+                true => "GET_PARAMETER",
+                false => "OPTIONS",
+            })
+        }
+        Err(PullError::Refused { .. }) => Ok("OPTIONS"),
+        Err(error) => Err(error),
     }
 }
 

@@ -16,6 +16,20 @@ use std::{
 };
 use tempfile::TempDir;
 
+const AVC: &[&str] = &["-c:v", "libx264", "-bf", "2", "-g", "25"];
+const HEVC: &[&str] = &[
+    "-c:v",
+    "libx265",
+    "-x265-params",
+    "log-level=none:info=0:keyint=25:bframes=3:open-gop=0",
+];
+const HEVC_FLAT: &[&str] = &[
+    "-c:v",
+    "libx265",
+    "-x265-params",
+    "log-level=none:info=0:keyint=25:bframes=0",
+];
+
 /// A child process that ends with the test.
 struct Camera(Child);
 
@@ -159,35 +173,13 @@ fn assert_repeats(stored: &[Vec<u8>], source: &[Vec<u8>], seam: usize, what: &st
 fn every_nal_unit_and_sound_frame_stored_is_the_source_of_a_gstreamer_camera() {
     let folder = TempDir::new().unwrap();
     let clips = [
-        (
-            "avc",
-            nal::Codec::H264,
-            vec!["-c:v", "libx264", "-bf", "2", "-g", "25"],
-        ),
-        (
-            "hevc",
-            nal::Codec::H265,
-            vec![
-                "-c:v",
-                "libx265",
-                "-x265-params",
-                "log-level=none:info=0:keyint=25:bframes=3:open-gop=0",
-            ],
-        ),
-        (
-            "flat",
-            nal::Codec::H265,
-            vec![
-                "-c:v",
-                "libx265",
-                "-x265-params",
-                "log-level=none:info=0:keyint=25:bframes=0",
-            ],
-        ),
+        ("avc", nal::Codec::H264, AVC),
+        ("hevc", nal::Codec::H265, HEVC),
+        ("flat", nal::Codec::H265, HEVC_FLAT),
     ];
     let paths = clips.clone().map(|(name, _, video)| {
         let path = folder.path().join(name).with_extension("mp4");
-        film(&path, &video);
+        film(&path, video);
         path
     });
     let mounts: Vec<_> = clips

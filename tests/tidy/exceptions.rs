@@ -23,11 +23,6 @@ pub(crate) const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "looks for folders of somebody else's before a disk is made of the place",
     ),
     (
-        "clock",
-        "src/ingest/udp.rs",
-        "the runtime's timer wants an instant of its own; nothing is timed with it",
-    ),
-    (
         "functions",
         "src/api/http/metrics.rs",
         "one long list of metrics, without a branch",
@@ -46,11 +41,6 @@ pub(crate) const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "functions",
         "tests/cli/cameras.rs",
         "one camera's life, told in order",
-    ),
-    (
-        "functions",
-        "tests/ingest/gstreamer.rs",
-        "one recording, told in order",
     ),
     (
         "functions",
