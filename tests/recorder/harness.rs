@@ -17,7 +17,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,12 @@ pub(crate) struct Site {
 pub(crate) struct Recorder {
     child: Child,
     http: SocketAddr,
+}
+
+/// Held by each test: they load the machine, and what they measure would be each other.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A seed from `NVRING_SEED` or the clock, printed.

@@ -1,7 +1,7 @@
 //! Goal: law L1, a killed recorder loses at most the commit interval and what was in flight. Method: kill -9 at random moments under
 //! load, on the first lap and on later ones, and compare what is listed with the moment of the kill.
 
-use crate::harness::{Proof, Site, seed};
+use crate::harness::{Proof, Site, alone, seed};
 use nvring::base::{Micros, TimeRange, UnixMicros};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ const LOSS_MAX: Micros = Micros::from_millis(1_500);
 /// Ten kills: each stream loses at most 1.5 s before each, nothing damaged is listed, and the recorder goes on by itself.
 #[test]
 fn a_killed_recorder_loses_at_most_the_commit_interval() {
+    let _alone = alone();
     let mut random = seed();
     // 32 MB/s into 384 MB: the ring laps about every 12 s.
     let site = Site::new(24, 16 << 20);

@@ -1,7 +1,7 @@
 //! Goal: 128 cameras at 2 Mbit/s lose nothing, and memory stays bounded. Method: record them for a minute, stop, and compare every
 //! frame with what the cameras say they sent.
 
-use crate::harness::{Proof, Site};
+use crate::harness::{Proof, Site, alone};
 use nvring::base::TimeRange;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ const MEMORY_MAX: u64 = 250_000_000;
 /// exported files hold the same frames.
 #[test]
 fn a_minute_of_128_cameras_is_recorded_frame_by_frame() {
+    let _alone = alone();
     let seconds = std::env::var("NVRING_LOAD_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok())

@@ -2,7 +2,7 @@
 //! RTSP server plays clips made by ffmpeg, the recorder records and exports them, and ffmpeg decodes both: every picture's MD5
 //! must be the source's.
 
-use crate::harness::{NVRING, Site};
+use crate::harness::{NVRING, Site, alone};
 use nvring::{
     base::{Micros, TimeRange},
     media::FrameKind,
@@ -178,6 +178,7 @@ fn export(site: &Site, camera: &str, range: Option<TimeRange>) -> PathBuf {
 /// H.264 and H.265, with and without B-frames, with AAC, from GStreamer: ffprobe has no complaint and every picture is the source's.
 #[test]
 fn pictures_recorded_from_gstreamer_are_those_of_the_source() {
+    let _alone = alone();
     let site = Site::new(16, 4 << 20);
     let x264 = [
         "-c:v",
@@ -254,6 +255,7 @@ fn pictures_recorded_from_gstreamer_are_those_of_the_source() {
 /// With 1 % of the packets lost, every group of pictures that is not marked damaged decodes to the source's pictures.
 #[test]
 fn groups_without_loss_are_whole_though_one_packet_in_a_hundred_is_lost() {
+    let _alone = alone();
     let site = Site::new(16, 4 << 20);
     let film = film(
         &site.path("film.mp4"),
@@ -322,6 +324,7 @@ fn whole_groups(recordings: &Recordings) -> (Vec<TimeRange>, usize) {
 /// A camera that uses several SPS and PPS in turn: the export decodes to the same pictures as the camera's own stream.
 #[test]
 fn several_parameter_sets_export_to_the_pictures_ffmpeg_gets() {
+    let _alone = alone();
     let site = Site::new(16, 4 << 20);
     let options = camsim::Options {
         clips: vec!["multi".into()],

@@ -1,7 +1,7 @@
 //! Goal: the ring takes the oldest first, lists exactly what can be exported, and never gives wrong frames to a reader it overtakes.
 //! Method: six small segments, five laps under load, one slow download across the moment of overwriting.
 
-use crate::harness::{Proof, Site};
+use crate::harness::{Proof, Site, alone};
 use nvring::base::TimeRange;
 use std::{
     io::{Read, Write},
@@ -20,6 +20,7 @@ const LAPS: u64 = 5;
 /// Five laps: what the timeline lists can be exported, and an export that the ring overtakes breaks off.
 #[test]
 fn a_ring_that_laps_lists_what_it_has_and_serves_nothing_else() {
+    let _alone = alone();
     let site = Site::new(SEGMENTS, SEGMENT_LEN);
     let options = camsim::Options {
         clips: vec!["load".into()],
