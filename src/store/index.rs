@@ -571,8 +571,8 @@ impl Index {
             .filter(|segment| self.is_live(*segment, generation))
     }
 
-    /// Whether what was written to `segment` in its life `generation` is still there (I2). A segment that failed is not taken again; what it
-    /// holds goes when the ring passes it, as it would have otherwise.
+    /// Whether what was written to `segment` in its life `generation` is still there (I2). A segment that failed is not taken again; what
+    /// it holds goes when the ring passes it, as it would have otherwise.
     pub fn is_live(&self, segment: SegmentNumber, generation: Generation) -> bool {
         let lives = Lives {
             lives: &self.lives,

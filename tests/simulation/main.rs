@@ -2,7 +2,7 @@
 //! L8, L11).
 //! Method: the engine itself (format, recovery, writers, index, readers) on simulated disks and a virtual clock, thousands of
 //! lives drawn from seeds, held against a model of what was recorded. A failing case prints `SEED=…`; `NVRING_SEED=… cargo test --test
-//! simulation` replays it, and `NVRING_SEEDS=from..to` runs others.
+//! simulation` replays it; `NVRING_SEEDS_FROM` and `NVRING_SEEDS` (how many) run others.
 
 mod camera;
 mod case;
