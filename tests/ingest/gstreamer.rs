@@ -177,7 +177,7 @@ fn every_nal_unit_and_sound_frame_stored_is_the_source_of_a_gstreamer_camera() {
         ("hevc", nal::Codec::H265, HEVC),
         ("flat", nal::Codec::H265, HEVC_FLAT),
     ];
-    let paths = clips.clone().map(|(name, _, video)| {
+    let paths = clips.map(|(name, _, video)| {
         let path = folder.path().join(name).with_extension("mp4");
         film(&path, video);
         path
