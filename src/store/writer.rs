@@ -416,7 +416,12 @@ impl Writer {
         if let Err(error) = self.shared.files.segment(number) {
             tracing::error!(volume = %self.shared.name, segment = number, %error, "a segment cannot be opened and is left out of the ring; check the disk");
             self.ring.quarantine(number);
+            self.shared.index_mut().give_up(&[number]);
             self.shared.metrics.failures.inc();
+            self.failures += 1;
+            if self.failures >= FAILURES_MAX {
+                self.fail("segment after segment cannot be opened");
+            }
             return true;
         }
         let generation = self.ring.take(number);
