@@ -230,17 +230,7 @@ fn pictures_recorded_from_gstreamer_are_those_of_the_source() {
     record(&site, &urls, 10);
     for (number, film) in films.iter().enumerate() {
         let name = format!("cam{number} ({})", film.display());
-        // The last second is left out: where recording stops between pictures that are sent out of order, some of them never came.
-        let recordings = site.recordings();
-        let mut streams = recordings.streams().into_iter();
-        let stream = streams.find(|stream| stream.name.camera == format!("cam{number}"));
-        let bounds = recordings.bounds(stream.expect("it is recorded").stream);
-        let (start, end) = bounds.expect("recordings");
-        drop(recordings);
-        let range = TimeRange {
-            start,
-            end: end - Micros::from_secs(1),
-        };
+        let range = all_but_the_last_second(&site.recordings(), &format!("cam{number}"));
         let file = export(&site, &format!("cam{number}"), Some(range));
         let shown = pictures(&file, Some(range.duration()));
         assert!(
@@ -249,6 +239,19 @@ fn pictures_recorded_from_gstreamer_are_those_of_the_source() {
             shown.len()
         );
         assert_repeats(&shown, &pictures(film, None), &name);
+    }
+}
+
+/// What is recorded of a camera but the last second: where recording stops between pictures that are sent out of order, some of them
+/// never came.
+fn all_but_the_last_second(recordings: &Recordings, camera: &str) -> TimeRange {
+    let mut streams = recordings.streams().into_iter();
+    let stream = streams.find(|stream| stream.name.camera == camera);
+    let bounds = recordings.bounds(stream.expect("it is recorded").stream);
+    let (start, end) = bounds.expect("recordings");
+    TimeRange {
+        start,
+        end: end - Micros::from_secs(1),
     }
 }
 
