@@ -1,11 +1,14 @@
 //! Goal: the rules that keep the tree readable hold in every file, and stay held.
 //! Method: every rule is a function from a source to its violations; one test runs them all over the repository and names each
-//! violation as `file:line: rule`, another shows each rule a sample that it must refuse. `tidy/documents.rs` holds the rules of `docs/`.
+//! violation as `file:line: rule`, another shows each rule a sample that it must refuse. `tidy/documents.rs` holds the rules of `docs/`,
+//! `tidy/page.rs` those of the console.
 
 #[path = "tidy/documents.rs"]
 mod documents;
 #[path = "tidy/exceptions.rs"]
 mod exceptions;
+#[path = "tidy/page.rs"]
+mod page;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -361,9 +364,12 @@ fn check(source: &Source) -> Vec<Violation> {
         grouped_fs,
         idle_matches,
     ];
+    const PAGE: [Rule; 1] = [page::check];
     let rust = RUST.iter().filter(|_| source.path.ends_with(".rs"));
+    let page = PAGE.iter().filter(|_| page::is_page(&source.path));
     ALL.iter()
         .chain(rust)
+        .chain(page)
         .flat_map(|rule| rule(source))
         .collect()
 }
@@ -374,6 +380,7 @@ fn every_file_keeps_the_rules() {
     assert!(files.len() > 100, "the walk found the repository");
     let mut violations: Vec<Violation> = files.iter().flat_map(check).collect();
     violations.extend(documents::check(&files, top()));
+    violations.extend(page::check_all(&files));
     let mut used = BTreeSet::new();
     violations.retain(|violation| {
         let excepted = EXCEPTIONS

@@ -2,19 +2,24 @@
 """Serves video files as endless RTSP cameras with GStreamer's server: a sender that shares no line of code with ours.
 
     tools/gst-camera.py 8554 gate=clip.mp4 roof=clip.h265 [--auth USER:PASSWORD] [--drop 0.01] [--count 50] [--tls both.pem]
+                        [--metadata FOLDER] [--reports FILE]
 
-Every access unit of a file is read once and pushed in real time, for ever, with timestamps that go on over the end of the file; nothing
-is transcoded. Video may be H.264 or H.265, sound AAC. A mount is shared by its clients, so a late one starts in the middle of a group of
-pictures. With --count N the first file is served N times, as /c0 to /cN-1. With --drop P each RTP packet is lost with that probability before it
-is sent, so over TCP too. Prints "ready" and the URLs; stops at SIGINT and SIGTERM.
+Every access unit of a file is read once and pushed in real time, for ever, with timestamps that go on over the end of the file; nothing is
+transcoded. Video may be H.264 or H.265, sound AAC, Opus, or G.711 of either law. Each client gets its file from the start. With --count N
+the first file is served N times, as /c0 to /cN-1. With --drop P each RTP packet is lost with that probability before it is sent, so over
+TCP too. With --metadata FOLDER each mount also sends the files of FOLDER, by name, as ONVIF metadata: five documents a second. With
+--reports FILE the newest receiver report of each client is written there every half second, one JSON object on a line. Prints "ready" and
+the URLs; stops at SIGINT and SIGTERM.
 
 Needs Debian's packages python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-{base,good,bad}.
 """
 
 import argparse
 import heapq
+import json
 import pathlib
 import signal
+import struct
 import sys
 import threading
 
@@ -28,12 +33,23 @@ try:
 except (ImportError, ValueError) as missing:
     sys.exit(f"gst-camera: {missing}; install python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 and run with /usr/bin/python3")
 
-# How each kind of stream is read from a file, and how it is cut into RTP packets.
+# How each kind of stream is read from a file, and how it is cut into RTP packets ({} is a free payload type).
 KINDS = {
-    "video/x-h264": ("h264parse", "video/x-h264,stream-format=byte-stream,alignment=au", "h264parse ! rtph264pay config-interval=-1"),
-    "video/x-h265": ("h265parse", "video/x-h265,stream-format=byte-stream,alignment=au", "h265parse ! rtph265pay config-interval=-1"),
-    "audio/mpeg": ("aacparse", "audio/mpeg,stream-format=raw", "aacparse ! rtpmp4gpay"),
+    "video/x-h264": ("h264parse", "video/x-h264,stream-format=byte-stream,alignment=au", "h264parse ! rtph264pay config-interval=-1 pt={}"),
+    "video/x-h265": ("h265parse", "video/x-h265,stream-format=byte-stream,alignment=au", "h265parse ! rtph265pay config-interval=-1 pt={}"),
+    "audio/mpeg": ("aacparse", "audio/mpeg,stream-format=raw", "aacparse ! rtpmp4gpay pt={}"),
+    "audio/x-opus": ("identity", "audio/x-opus", "rtpopuspay pt={}"),
+    # The payload types of G.711 are fixed (RFC 3551 §6).
+    "audio/x-mulaw": ("identity", "audio/x-mulaw", "rtppcmupay pt=0"),
+    "audio/x-alaw": ("identity", "audio/x-alaw", "rtppcmapay pt=8"),
+    # Packets come ready-made: see Documents.
+    "metadata": (None, None, "capsfilter caps=application/x-rtp"),
 }
+# The first payload type that is free (RFC 3551 §6).
+FIRST_TYPE = 96
+DOCUMENTS_PER_SECOND = 5
+# Bytes of a document in one packet: small, so that documents need several.
+DOCUMENT_PIECE = 700
 
 
 class Track:
@@ -53,7 +69,11 @@ class Track:
         self.shown = [unit.pts - start if unit.pts != Gst.CLOCK_TIME_NONE else step - start for unit, step in zip(self.units, steps)]
         self.due = [step - start for step in steps]
         last = self.due[-1] - self.due[-2] if len(self.due) > 1 else Gst.SECOND
+        if kind.startswith("audio") and self.units[-1].duration != Gst.CLOCK_TIME_NONE:
+            last = self.units[-1].duration
         self.length = self.due[-1] + last
+        if self.length <= 0:
+            sys.exit(f"gst-camera: the {kind} has no times, so it would be sent as fast as memory allows; put it into an MP4")
 
     def unit(self, number, origin):
         """Access unit `number` of the endless stream, with times from `origin`, and when to send it."""
@@ -66,8 +86,42 @@ class Track:
         return buffer, buffer.dts
 
 
+class Documents:
+    """ONVIF metadata (ONVIF Streaming Specification §5.1.2.1.1): documents over several packets each, the last one with the marker."""
+
+    kind = "metadata"
+
+    def __init__(self, folder, payload_type):
+        files = sorted(file for file in folder.iterdir() if file.is_file())
+        if not files:
+            sys.exit(f"gst-camera: {folder} holds no documents")
+        self.pieces = []
+        for number, file in enumerate(files):
+            document = file.read_bytes()
+            for start in range(0, len(document), DOCUMENT_PIECE):
+                piece = document[start : start + DOCUMENT_PIECE]
+                self.pieces.append((number, start + DOCUMENT_PIECE >= len(document), piece))
+        self.count = len(files)
+        self.payload_type = payload_type
+        self.caps = Gst.Caps.from_string(
+            f"application/x-rtp,media=application,payload={payload_type},clock-rate=90000,encoding-name=VND.ONVIF.METADATA"
+        )
+
+    def unit(self, number, origin):
+        """Packet `number` of the endless stream, and when to send it."""
+        lap, index = divmod(number, len(self.pieces))
+        document, last, piece = self.pieces[index]
+        due = origin + (lap * self.count + document) * Gst.SECOND // DOCUMENTS_PER_SECOND
+        ticks = due * 90_000 // Gst.SECOND
+        kind = (0x80 if last else 0) | self.payload_type
+        head = struct.pack(">BBHII", 0x80, kind, number & 0xFFFF, ticks & 0xFFFFFFFF, 0x0DA7A)
+        buffer = Gst.Buffer.new_wrapped(head + piece)
+        buffer.pts = buffer.dts = due
+        return buffer, due
+
+
 def load(path):
-    """The H.264, H.265 and AAC tracks of a file."""
+    """The tracks of a file."""
     if path.suffix in (".264", ".h264", ".265", ".h265", ".hevc"):
         codec = "h265" if path.suffix in (".265", ".h265", ".hevc") else "h264"
         kinds = [f"video/x-{codec}"]
@@ -107,7 +161,7 @@ def discover(path):
     pipeline.set_state(Gst.State.NULL)
     kinds = sorted((kind for kind in found if kind in KINDS), reverse=True)
     if not kinds:
-        sys.exit(f"gst-camera: {path} holds neither H.264, H.265 nor AAC")
+        sys.exit(f"gst-camera: {path} holds no H.264, H.265, AAC, Opus or G.711")
     return kinds
 
 
@@ -148,7 +202,7 @@ class Pump(threading.Thread):
                 media.origin = getattr(media, "origin", None) or self.clock.get_time() - base
             buffer, due = track.unit(number, media.origin)
             if source.emit("push-buffer", buffer) != Gst.FlowReturn.OK:
-                continue  # The last client has left; the next one makes a new media.
+                continue  # The client has left.
             _, due = track.unit(number + 1, media.origin)
             self.again(base + due, serial, media, source, track, number + 1, base)
 
@@ -165,12 +219,14 @@ class Camera(GstRtspServer.RTSPMediaFactory):
         self.tracks, self.pump = tracks, pump
         parts = []
         for number, track in enumerate(tracks):
-            payload = f"{KINDS[track.kind][2]} pt={96 + number}"
+            payload = KINDS[track.kind][2].format(FIRST_TYPE + number)
             if drop > 0:
                 payload += f" ! identity drop-probability={drop}"
             parts.append(f"appsrc name=src{number} is-live=true format=time max-bytes=0 ! {payload} name=pay{number}")
         self.set_launch("( " + " ".join(parts) + " )")
-        self.set_shared(True)
+        # Each client has a pipeline of its own, as on a camera: one that clients share and begin to play at the same moment is now and then
+        # left with tracks that never send (GStreamer 1.22, 3 of 32 tries with two ffmpeg).
+        self.set_shared(False)
         self.connect("media-configure", self.configure)
 
     def configure(self, _, media):
@@ -181,6 +237,32 @@ class Camera(GstRtspServer.RTSPMediaFactory):
             source.set_property("caps", track.caps)
             sources.append((source, track))
         self.pump.play(media, sources)
+
+
+class Reports:
+    """Writes what clients report by RTCP (RFC 3550 §6.4.2), as GStreamer's RTP sessions understood it."""
+
+    FIELDS = ("rb-fractionlost", "rb-packetslost", "rb-exthighestseq", "rb-jitter", "rb-lsr", "rb-dlsr", "rb-round-trip")
+
+    def __init__(self, path):
+        self.file = open(path, "w", buffering=1)
+        self.media = []
+        GLib.timeout_add(500, self.write)
+
+    def watch(self, _, media):
+        self.media.append(media)
+
+    def write(self):
+        for media in self.media:
+            for number in range(media.n_streams()):
+                session = media.get_stream(number).get_rtpsession()
+                # The sources live as long as what they were taken from.
+                stats = session.get_property("stats") if session else None
+                for source in stats.get_value("source-stats") if stats else []:
+                    if source.has_field("have-rb") and source.get_value("have-rb") and not source.get_value("internal"):
+                        report = {field: source.get_value(field) for field in self.FIELDS}
+                        print(json.dumps({"track": number, **report}), file=self.file)
+        return True
 
 
 def protect(server, credentials, certificate):
@@ -206,12 +288,17 @@ def main():
     parser.add_argument("--auth", metavar="USER:PASSWORD")
     parser.add_argument("--drop", type=float, default=0.0, metavar="P")
     parser.add_argument("--count", type=int, default=0, metavar="N")
+    parser.add_argument("--metadata", metavar="FOLDER", type=pathlib.Path, help="each mount also sends these documents")
+    parser.add_argument("--reports", metavar="FILE", help="write there what clients report by RTCP")
     parser.add_argument("--tls", metavar="PEM", help="certificate and key in one file: serves rtsps://")
     arguments = parser.parse_args()
 
     Gst.init(None)
     files = dict(camera.split("=", 1) for camera in arguments.cameras)
     tracks = {name: load(pathlib.Path(file)) for name, file in files.items()}
+    if arguments.metadata:
+        for of_one in tracks.values():
+            of_one.append(Documents(arguments.metadata, FIRST_TYPE + len(of_one)))
     if arguments.count:
         first = next(iter(tracks.values()))
         tracks.update({f"c{number}": first for number in range(arguments.count)})
@@ -222,8 +309,11 @@ def main():
     if arguments.auth or arguments.tls:
         protect(server, arguments.auth, arguments.tls)
     pump = Pump()
+    reports = Reports(arguments.reports) if arguments.reports else None
     for name, files_tracks in tracks.items():
         factory = Camera(files_tracks, pump, arguments.drop)
+        if reports:
+            factory.connect("media-configure", reports.watch)
         if arguments.auth or arguments.tls:
             permissions = GstRtspServer.RTSPPermissions()
             permissions.add_permission_for_role("viewer", "media.factory.access", True)

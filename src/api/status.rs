@@ -5,9 +5,10 @@
 
 use crate::{base::UnixMicros, catalog::StreamRole};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The state of a server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// The program's version.
     pub version: String,
@@ -23,6 +24,12 @@ pub struct Status {
     /// Where it listens for RTSP; `None` when it does not.
     #[serde(default)]
     pub rtsp: Option<String>,
+    /// Where it listens for RTSP over TLS; `None` when it does not.
+    #[serde(default)]
+    pub rtsps: Option<String>,
+    /// Where it listens for playback in the shape of MediaMTX; `None` when it does not.
+    #[serde(default)]
+    pub mediamtx: Option<String>,
     /// Its volumes, in the order of the configuration.
     #[serde(default)]
     pub volumes: Vec<VolumeStatus>,
@@ -32,7 +39,7 @@ pub struct Status {
 }
 
 /// The state of one volume.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct VolumeStatus {
     /// Its directory.
     pub path: String,
@@ -53,7 +60,7 @@ pub struct VolumeStatus {
 }
 
 /// The state of one stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StreamStatus {
     /// The camera's id.
     pub camera: String,

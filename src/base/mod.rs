@@ -3,6 +3,7 @@
 //! Nothing here knows of cameras or disks. The operating system's clocks are read in `clock` and nowhere else, so that the
 //! whole engine also runs on a virtual clock.
 
+pub mod calendar;
 pub mod clock;
 pub mod limit;
 pub mod nearest;

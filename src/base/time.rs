@@ -37,6 +37,13 @@ pub struct TimeError {
 /// Seconds from the NTP epoch (1900) to the Unix epoch (1970), RFC 5905 §6.
 const NTP_TO_UNIX_SECONDS: i64 = 2_208_988_800;
 
+/// The first instant that RFC 3339 can write, 0000-01-01T00:00:00Z.
+const FIRST_WRITTEN: i64 = -62_167_219_200_000_000;
+/// The last, 9999-12-31T23:59:59.999999Z.
+const LAST_WRITTEN: i64 = 253_402_300_799_999_999;
+
+const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
 impl UnixMicros {
     /// Before every instant in use.
     pub const MIN: Self = Self(i64::MIN);
@@ -147,11 +154,27 @@ impl FromStr for UnixMicros {
     type Err = TimeError;
 
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let instant: jiff::Timestamp = text.trim().parse().map_err(|_| TimeError {
+        let read = match text.trim().parse::<jiff::Timestamp>() {
+            Ok(instant) => Some(instant.as_microsecond()),
+            Err(_) => far(text.trim()),
+        };
+        let read = read.map(|micros| Self(micros.clamp(FIRST_WRITTEN, LAST_WRITTEN)));
+        read.ok_or_else(|| TimeError {
             text: text.to_owned(),
-        })?;
-        Ok(Self(instant.as_microsecond()))
+        })
     }
+}
+
+/// Reads a time in the last day of the year 9999 (or beyond it, by its zone), which the library's own instants leave out.
+fn far(text: &str) -> Option<i64> {
+    let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+    let offset = i128::from(pieces.to_numeric_offset()?.seconds()) * 1_000_000;
+    let local = pieces.date().to_datetime(pieces.time()?);
+    let micros = local.duration_since(EPOCH).as_micros() - offset;
+    let micros = i64::try_from(micros).ok()?;
+    // What is within their range was refused for another reason.
+    let beyond = jiff::Timestamp::from_microsecond(micros).is_err();
+    beyond.then_some(micros)
 }
 
 /// A span that could not be read.
@@ -196,12 +219,17 @@ impl FromStr for Micros {
     }
 }
 
-/// RFC 3339 in UTC with six decimals, the one form in every answer.
+/// RFC 3339 in UTC with six decimals, the one form in every answer. What is farther than it can write is told as the first
+/// or last instant that it can.
 impl fmt::Display for UnixMicros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
+        let micros = self.0.clamp(FIRST_WRITTEN, LAST_WRITTEN);
+        match jiff::Timestamp::from_microsecond(micros) {
             Ok(instant) => write!(f, "{instant:.6}"),
-            Err(_) => write!(f, "{} µs", self.0),
+            Err(_) => {
+                let since = jiff::SignedDuration::from_micros(micros);
+                write!(f, "{:.6}Z", EPOCH.saturating_add(since))
+            }
         }
     }
 }
@@ -238,6 +266,40 @@ mod tests {
             "2026-11-23 21:00".parse::<UnixMicros>().is_err(),
             "a time without a zone is ambiguous"
         );
+    }
+
+    /// Clients say "for ever" with the last day that can be written.
+    #[test]
+    fn times_as_far_as_can_be_written_are_read_and_farther_ones_stop_there() {
+        for text in [
+            "9999-12-31T23:59:59.000000Z",
+            "9999-12-31T23:59:59.999999Z",
+            "9999-12-30T22:00:00.000000Z",
+            "0000-01-01T00:00:00.000000Z",
+        ] {
+            let time: UnixMicros = text.parse().unwrap();
+            assert_eq!(time.to_string(), text);
+        }
+        let cases = [
+            ("9999-12-31T23:59:59+00:00", "9999-12-31T23:59:59.000000Z"),
+            ("9999-12-31T06:59:59+07:00", "9999-12-30T23:59:59.000000Z"),
+            ("9999-12-31T23:59:59-07:00", "9999-12-31T23:59:59.999999Z"),
+            ("0000-01-01T00:00:00+07:00", "0000-01-01T00:00:00.000000Z"),
+        ];
+        for (text, read) in cases {
+            let time: UnixMicros = text.parse().unwrap();
+            assert_eq!(time.to_string(), read, "{text}");
+        }
+        assert_eq!(UnixMicros::MAX.to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(UnixMicros::MIN.to_string(), "0000-01-01T00:00:00.000000Z");
+        for text in [
+            "9999-12-31T23:59:59",
+            "9999-12-32T00:00:00Z",
+            "10000-01-01T00:00:00Z",
+            "9999-12-31T25:00:00Z",
+        ] {
+            assert!(text.parse::<UnixMicros>().is_err(), "{text}");
+        }
     }
 
     #[test]

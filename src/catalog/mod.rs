@@ -8,8 +8,8 @@
 //! - a change is whole and durable when the call returns, and `changes` then wakes those who apply it.
 //!
 //! Reading order: `camera` is the value, `camera_id` and `camera_words` its words, `camera_url` and `secret` its hidden parts,
-//! `collation` its names; `cameras` reads and writes it; `import` reads many from a file. Calls take a few milliseconds and
-//! block: async callers use a blocking thread.
+//! `collation` its names; `cameras` reads and writes it, `enrolled` is what of it is kept in memory; `import` reads many from a file. Calls
+//! take a few milliseconds and block, but for `Catalog::stream`: async callers use a blocking thread.
 
 pub mod camera;
 pub mod camera_id;
@@ -20,6 +20,7 @@ pub mod secret;
 pub mod collation;
 
 mod cameras;
+mod enrolled;
 pub mod import;
 
 mod error;
@@ -36,6 +37,7 @@ pub use import::ImportRow;
 pub use secret::Secret;
 
 use crate::base::Clock;
+use enrolled::Enrolled;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 use schema::Found;
 use seal::SealKey;
@@ -65,6 +67,7 @@ pub struct Catalog {
     path: PathBuf,
     clock: Arc<dyn Clock>,
     changes: watch::Sender<u64>,
+    enrolled: Enrolled,
     /// Held for life; absent when opened for reading.
     _lock: Option<File>,
 }
@@ -126,9 +129,11 @@ impl Catalog {
             path,
             clock,
             changes: watch::Sender::new(0),
+            enrolled: Enrolled::default(),
             _lock: Some(lock),
         };
         catalog.check_key()?;
+        catalog.refresh(&catalog.connection());
         Ok(catalog)
     }
 
@@ -154,6 +159,7 @@ impl Catalog {
             path,
             clock,
             changes: watch::Sender::new(0),
+            enrolled: Enrolled::default(),
             _lock: None,
         };
         catalog.check_key()?;
@@ -212,6 +218,7 @@ impl Catalog {
             transaction
                 .commit()
                 .map_err(|source| self.database_error(source))?;
+            self.refresh(&connection);
             result
         };
         self.changes.send_modify(|count| *count += 1);

@@ -295,3 +295,38 @@ fn an_unknown_camera_is_answered_with_the_nearest() {
     let far = catalog.get(&id("zzz")).unwrap_err().to_string();
     assert!(far.contains("nvring camera list"), "{far}");
 }
+
+/// A viewer must not wait for whoever changes the catalog, and a change is seen as soon as it is answered.
+#[test]
+fn the_streams_of_cameras_are_known_while_the_file_is_written() {
+    let fixture = Fixture::new();
+    let catalog = Arc::new(fixture.open().unwrap());
+    let stream = |id, role| catalog.stream(&id, role).unwrap();
+    assert_eq!(stream(id("gate"), StreamRole::Main), None);
+    let camera = catalog.add(&id("gate"), at("rtsp://h/s")).unwrap();
+    let writing = catalog.connection();
+    let (tell, told) = std::sync::mpsc::channel();
+    let asking = Arc::clone(&catalog);
+    std::thread::spawn(move || tell.send(asking.stream(&id("gate"), StreamRole::Sub)));
+    let found = told.recv_timeout(Duration::from_secs(20));
+    drop(writing);
+    assert_eq!(
+        found.expect("nobody is waited for").unwrap(),
+        Some(camera.sub)
+    );
+    let reader = Catalog::open_to_read(&fixture.data(), fixture.clock.clone()).unwrap();
+    catalog.remove(&id("gate")).unwrap();
+    assert_eq!(stream(id("gate"), StreamRole::Main), None);
+    assert_eq!(reader.stream(&id("gate"), StreamRole::Main).unwrap(), None);
+    drop(catalog);
+    let camera = fixture
+        .open()
+        .unwrap()
+        .add(&id("gate"), at("rtsp://h/s"))
+        .unwrap();
+    let again = fixture.open().unwrap();
+    assert_eq!(
+        again.stream(&id("gate"), StreamRole::Main).unwrap(),
+        Some(camera.main)
+    );
+}

@@ -3,7 +3,29 @@
 //! | key                        | default            | meaning                                                        |
 //! |----------------------------|--------------------|----------------------------------------------------------------|
 //! | `[http] listen`            | `"127.0.0.1:8080"` | address of HTTP, or `"off"`                                    |
-//! | `[rtsp] listen`            | `"off"`            | address of RTSP, or `"off"`                                    |
+//! | `[http] hosts`             | `[]`               | further names of the server, beside its addresses              |
+//! | `[http] allow_origins`     | `[]`               | origins of other pages that may read answers                   |
+//! | `[http] connections`       | `1024`             | connections in all                                             |
+//! | `[http] connections_per_client` | `128`         | connections of one address                                     |
+//! | `[http] readers`           | `256`              | downloads, parts of HLS and live views in all                  |
+//! | `[http] readers_per_client` | `64`              | those of one address                                           |
+//! | `[http] range`             | `"7d"`             | longest recorded range of one video                            |
+//! | `[http] url_size`          | `"8KiB"`           | longest address                                                |
+//! | `[http] header_size`       | `"16KiB"`          | longest headers together                                       |
+//! | `[http] header_timeout`    | `"10s"`            | how long the head of a request may take                        |
+//! | `[http] idle_timeout`      | `"75s"`            | how long a connection may be without a request                 |
+//! | `[http] answer_timeout`    | `"30s"`            | how long an answer may wait for a disk                         |
+//! | `[http] stall_timeout`     | `"60s"`            | how long a client may take nothing of its answer               |
+//! | `[rtsp] listen`            | `"off"`            | address of `rtsp://`, or `"off"`                               |
+//! | `[rtsp] tls_listen`        | `"off"`            | address of `rtsps://`, or `"off"`                              |
+//! | `[rtsp] certificate`       |                    | PEM file of the certificate chain, for `tls_listen`            |
+//! | `[rtsp] key`               |                    | PEM file of its private key, for `tls_listen`                  |
+//! | `[rtsp] users_file`        | nobody signs in    | lines of `name:password`; only its owner may read it           |
+//! | `[rtsp] udp_ports`         | `"28000-28999"`    | ports that packets by UDP come from, or `"off"`                |
+//! | `[rtsp] packet_size`       | 1372               | most bytes of an RTP packet, 548 to 65000                      |
+//! | `[rtsp] sessions`          | 1000               | most sessions in all                                           |
+//! | `[rtsp] sessions_per_client` | 100              | most sessions of one client address                            |
+//! | `[mediamtx] listen`        | `"off"`            | address of playback in the shape of MediaMTX, or `"off"`       |
 //! | `[data] dir`               | `"/var/lib/nvring"`| catalog, key and control socket                                |
 //! | `[[pool]] name`            | one pool `default` | a named set of volumes                                         |
 //! | `[[volume]] path`          |                    | a formatted volume; `serve` needs at least one                 |
@@ -15,7 +37,13 @@
 //! a mistyped key must not silently mean its default. An address other machines can reach is refused unless the operator
 //! asks for it, because anyone who reaches it sees every camera.
 
+mod http;
+mod rtsp;
+
+pub use rtsp::{RtspConfig, RtspTls};
+
 use crate::{
+    api::http::HttpOptions,
     base::{Micros, nearest},
     catalog::DEFAULT_POOL,
 };
@@ -31,9 +59,10 @@ use toml::de::{DeTable, DeValue};
 pub const DATA_DIR: &str = "/var/lib/nvring";
 
 /// The keys of the file by section; a section of `[[…]]` may occur many times.
-const KEYS: [(&str, &[&str]); 6] = [
-    ("http", &["listen"]),
-    ("rtsp", &["listen"]),
+const KEYS: [(&str, &[&str]); 7] = [
+    ("http", http::KEYS),
+    ("rtsp", &rtsp::KEYS),
+    ("mediamtx", &["listen"]),
     ("data", &["dir"]),
     ("pool", &["name"]),
     ("volume", &["path", "pool"]),
@@ -50,8 +79,12 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Where HTTP listens; `None` is off.
     pub http: Option<SocketAddr>,
-    /// Where RTSP listens; `None` is off.
-    pub rtsp: Option<SocketAddr>,
+    /// What clients of HTTP may do, and those of MediaMTX's shape.
+    pub http_options: HttpOptions,
+    /// The RTSP server.
+    pub rtsp: RtspConfig,
+    /// Where playback in the shape of MediaMTX listens; `None` is off.
+    pub mediamtx: Option<SocketAddr>,
     /// The data directory.
     pub data_dir: PathBuf,
     /// The names of the pools; at least one.
@@ -105,11 +138,14 @@ pub enum ConfigError {
     },
     /// An address others can reach.
     #[error(
-        "[{section}] listen = \"{address}\" can be reached from other machines, and this release has no accounts; use 127.0.0.1, or `serve --insecure` on a network where everyone may see every camera"
+        "[{section}] {key} = \"{address}\" can be reached from other machines, and nobody has to sign in{}; use 127.0.0.1, or `serve --insecure` on a network where everyone may see every camera",
+        if *section == "rtsp" { " ([rtsp] users_file would change that)" } else { ": this release has no accounts" }
     )]
     Exposed {
-        /// `http` or `rtsp`.
+        /// `http`, `rtsp` or `mediamtx`.
         section: &'static str,
+        /// The key that holds the address.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
     },
@@ -120,7 +156,9 @@ impl Default for Config {
         Self {
             file: None,
             http: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)),
-            rtsp: None,
+            http_options: HttpOptions::default(),
+            rtsp: RtspConfig::default(),
+            mediamtx: None,
             data_dir: PathBuf::from(DATA_DIR),
             pools: vec![DEFAULT_POOL.to_owned()],
             volumes: Vec::new(),
@@ -165,13 +203,25 @@ impl Config {
         Ok(())
     }
 
-    /// Makes sure that no listener can be reached from other machines.
+    /// Makes sure that no listener where nobody has to sign in can be reached from other machines.
     pub fn require_loopback(&self) -> Result<(), ConfigError> {
-        for (section, address) in [("http", self.http), ("rtsp", self.rtsp)] {
+        let open = self.rtsp.users_file.is_none();
+        let tls = self.rtsp.tls.as_ref().map(|tls| tls.listen);
+        let listeners = [
+            ("http", "listen", self.http),
+            ("rtsp", "listen", self.rtsp.listen.filter(|_| open)),
+            ("rtsp", "tls_listen", tls.filter(|_| open)),
+            ("mediamtx", "listen", self.mediamtx),
+        ];
+        for (section, key, address) in listeners {
             if let Some(address) = address
                 && !address.ip().to_canonical().is_loopback()
             {
-                return Err(ConfigError::Exposed { section, address });
+                return Err(ConfigError::Exposed {
+                    section,
+                    key,
+                    address,
+                });
             }
         }
         Ok(())
@@ -184,8 +234,9 @@ type Wrong = (Range<usize>, String);
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 struct File {
-    http: ListenSection,
-    rtsp: ListenSection,
+    http: http::Section,
+    rtsp: rtsp::RtspSection,
+    mediamtx: ListenSection,
     data: DataSection,
     pool: Vec<toml::Spanned<PoolSection>>,
     volume: Vec<toml::Spanned<VolumeSection>>,
@@ -240,8 +291,10 @@ fn read(path: &Path, text: &str) -> Result<Config, Wrong> {
     let pools = pools(&file.pool)?;
     Ok(Config {
         file: Some(path.to_owned()),
-        http: address(file.http.listen.as_ref(), default.http)?,
-        rtsp: address(file.rtsp.listen.as_ref(), default.rtsp)?,
+        http: file.http.listen(default.http)?,
+        http_options: file.http.options()?,
+        rtsp: file.rtsp.read(base)?,
+        mediamtx: address(file.mediamtx.listen.as_ref(), default.mediamtx)?,
         data_dir: file.data.dir.map_or(default.data_dir, |dir| base.join(dir)),
         volumes: volumes(&file.volume, base, &pools)?,
         pools,

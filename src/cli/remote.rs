@@ -72,7 +72,21 @@ impl Remote {
         path: &[&str],
         query: &[(&str, String)],
     ) -> Result<T, CliError> {
-        let mut response = self.get(path, query)?;
+        self.json_of(self.get(path, query)?)
+    }
+
+    /// The JSON at a link of an earlier answer, on the same server.
+    pub fn json_at<T: DeserializeOwned>(&self, link: &str) -> Result<T, CliError> {
+        let url = self.base.join(link).ok();
+        let own = url.filter(|url| url.origin() == self.base.origin());
+        let url = own.ok_or_else(|| self.failed("the answer goes on at no address of it"))?;
+        self.json_of(self.call(&url)?)
+    }
+
+    fn json_of<T: DeserializeOwned>(
+        &self,
+        mut response: ureq::http::Response<ureq::Body>,
+    ) -> Result<T, CliError> {
         let body = response.body_mut().with_config().limit(ANSWER_LEN_MAX);
         let bytes = body.read_to_vec().map_err(|error| self.failed(error))?;
         serde_json::from_slice(&bytes).map_err(|error| {
@@ -117,6 +131,10 @@ impl Remote {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        self.call(&url)
+    }
+
+    fn call(&self, url: &Url) -> Result<ureq::http::Response<ureq::Body>, CliError> {
         let called = self.agent.get(url.as_str()).call();
         let mut response = called.map_err(|error| self.failed(error))?;
         if response.status().is_success() {

@@ -20,5 +20,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     if !args.insecure {
         config.require_loopback().map_err(CliError::usage)?;
     }
-    server::run(config, context.clock(), |_, _| Ok(()))
+    let clock = context.clock();
+    let taken = server::take(&config, &clock, server::Places::FILE)?;
+    server::run(config, clock, taken, |_, _| Ok(()))
 }

@@ -1,28 +1,36 @@
 //! The running server: store, ingest, HTTP and control socket, wired together; `serve` and `demo` both are this.
 //!
-//! Start: catalog (its lock keeps a second server out), volumes, ingest, listeners. Stop, on SIGINT or SIGTERM: listeners, ingest (each run
-//! ends with cause `restart`), then the store, which makes everything in memory durable.
+//! Start: catalog (its lock keeps a second server out), listeners, volumes, ingest. Stop, on SIGINT or SIGTERM: listeners (answers under
+//! way may end), ingest (each run ends with cause `restart`), then the store, which makes everything in memory durable.
+
+mod rtsp;
 
 use crate::{
+    access::Open,
     api::{
         control::{self, CatalogHandler},
         http::{self, App, StreamNumbers},
+        mediamtx,
         status::{Status, StreamStatus, VolumeStatus},
     },
     base::{Clock, UnixMicros},
     catalog::Catalog,
     cli::{config::Config, error::CliError, progress::Progress},
     ingest::{self, Supervisor},
+    playback::kept_files::KeptFiles,
     store::{
         pool::{Store, StoreOptions, VolumeReport, VolumeSpec},
-        recordings::Recordings,
         tail::TailCounters,
         volume::VolumeShared,
     },
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 use tokio::{
     net::TcpListener,
+    runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
@@ -38,19 +46,57 @@ struct Server {
     catalog: Arc<Catalog>,
     store: Arc<Store>,
     supervisor: Arc<Supervisor>,
-    http: Option<SocketAddr>,
+    addresses: Addresses,
 }
 
-/// Runs a server until it is told to stop. `ready` is called once it records, with the address of HTTP.
+/// Where the server really listens.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Addresses {
+    pub(super) http: Option<SocketAddr>,
+    pub(super) rtsp: Option<SocketAddr>,
+    pub(super) rtsps: Option<SocketAddr>,
+    mediamtx: Option<SocketAddr>,
+}
+
+/// Where the user chose the addresses, for errors.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    pub(super) http: &'static str,
+    pub(super) rtsp: &'static str,
+}
+
+impl Places {
+    /// In a configuration file.
+    pub(super) const FILE: Self = Self {
+        http: "under [http] listen",
+        rtsp: "under [rtsp] listen",
+    };
+}
+
+/// What only one server can have: taken before volumes are touched, so that who cannot have it is told at once.
+pub(super) struct Taken {
+    runtime: Runtime,
+    catalog: Arc<Catalog>,
+    listeners: Listeners,
+}
+
+struct Listeners {
+    http: Option<TcpListener>,
+    mediamtx: Option<TcpListener>,
+    rtsp: rtsp::Bound,
+}
+
+/// Takes what only one server can have.
 ///
 /// # Errors
-/// When something it needs cannot be had; recording that had begun is made durable first.
-pub(super) fn run(
-    config: Config,
-    clock: Arc<dyn Clock>,
-    ready: impl FnOnce(&Arc<Catalog>, Option<SocketAddr>) -> Result<(), CliError>,
-) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+/// When another has it, or a file that the configuration names is of no use.
+pub(super) fn take(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    places: Places,
+) -> Result<Taken, CliError> {
+    let rtsp = rtsp::Prepared::new(&config.rtsp)?;
+    let runtime = Builder::new_multi_thread()
         .worker_threads(SERVER_THREADS)
         .thread_name("server")
         .enable_all()
@@ -60,8 +106,36 @@ pub(super) fn run(
                 "threads of the server: {error}; raise the limit of processes"
             ))
         })?;
-    let catalog =
-        Arc::new(Catalog::open(&config.data_dir, Arc::clone(&clock)).map_err(CliError::failed)?);
+    let catalog = Catalog::open(&config.data_dir, Arc::clone(clock)).map_err(CliError::failed)?;
+    let listeners = runtime.block_on(async {
+        Ok::<_, CliError>(Listeners {
+            http: bind("HTTP", places.http, config.http).await?,
+            mediamtx: bind("HTTP", "under [mediamtx] listen", config.mediamtx).await?,
+            rtsp: rtsp.bind(places.rtsp).await?,
+        })
+    })?;
+    Ok(Taken {
+        runtime,
+        catalog: Arc::new(catalog),
+        listeners,
+    })
+}
+
+/// Runs a server until it is told to stop. `ready` is called once it records, with its addresses.
+///
+/// # Errors
+/// When something it needs cannot be had; recording that had begun is made durable first.
+pub(super) fn run(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    taken: Taken,
+    ready: impl FnOnce(&Arc<Catalog>, Addresses) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let Taken {
+        runtime,
+        catalog,
+        listeners,
+    } = taken;
     let store = open_store(&config, &clock)?;
     let supervisor = Arc::new(
         Supervisor::start(
@@ -71,16 +145,16 @@ pub(super) fn run(
         )
         .map_err(CliError::failed)?,
     );
-    let mut server = Server {
+    let server = Arc::new(Server {
         started: clock.now(),
         config,
         clock,
         catalog,
         store: Arc::clone(&store),
         supervisor: Arc::clone(&supervisor),
-        http: None,
-    };
-    let result = runtime.block_on(server.listen(ready));
+        addresses: listeners.addresses(),
+    });
+    let result = runtime.block_on(server.serve(listeners, ready));
     tracing::info!("stopping: runs are ended and made durable");
     supervisor.stop();
     store.close();
@@ -126,51 +200,58 @@ fn log_report(report: &VolumeReport) {
     }
 }
 
+impl Listeners {
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            http: address(self.http.as_ref()),
+            mediamtx: address(self.mediamtx.as_ref()),
+            rtsp: address(self.rtsp.plain()),
+            rtsps: address(self.rtsp.tls()),
+        }
+    }
+}
+
 impl Server {
-    async fn listen(
-        &mut self,
-        ready: impl FnOnce(&Arc<Catalog>, Option<SocketAddr>) -> Result<(), CliError>,
+    async fn serve(
+        self: Arc<Self>,
+        listeners: Listeners,
+        ready: impl FnOnce(&Arc<Catalog>, Addresses) -> Result<(), CliError>,
     ) -> Result<(), CliError> {
-        let listener = match self.config.http {
-            Some(address) => Some(bind(address).await?),
-            None => None,
-        };
-        self.http = listener
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok());
         let control = control::Server::bind(&self.config.data_dir).map_err(CliError::failed)?;
-        let server = Arc::new(Server {
-            config: self.config.clone(),
-            clock: Arc::clone(&self.clock),
-            catalog: Arc::clone(&self.catalog),
-            store: Arc::clone(&self.store),
-            supervisor: Arc::clone(&self.supervisor),
-            ..*self
-        });
-        let changes = self.catalog.changes();
-        ready(&self.catalog, self.http)?;
+        let server = self;
+        let changes = server.catalog.changes();
+        ready(&server.catalog, server.addresses)?;
         server.apply_cameras();
         let (stop, stopped) = watch::channel(false);
         let status = Arc::clone(&server);
-        let handler = CatalogHandler::new(Arc::clone(&self.catalog), move || status.status());
+        let handler = CatalogHandler::new(Arc::clone(&server.catalog), move || status.status());
         let control = tokio::spawn(control.run(handler));
         let cameras = tokio::spawn(Arc::clone(&server).follow_cameras(changes));
-        let http = listener.map(|listener| {
-            tokio::spawn(http::serve(
-                listener,
-                Arc::new(app(&server)),
-                until(stopped),
-            ))
-        });
-        tracing::info!(http = ?self.http, data = %self.config.data_dir.display(), "recording");
+        let app = Arc::new(app(&server).map_err(CliError::failed)?);
+        let until = || until(stopped.clone());
+        let Listeners {
+            http,
+            mediamtx,
+            rtsp,
+        } = listeners;
+        let http = http.map(|at| tokio::spawn(http::serve(at, Arc::clone(&app), until())));
+        let mediamtx =
+            mediamtx.map(|at| tokio::spawn(mediamtx::serve(at, Arc::clone(&app), until())));
+        let rtsp = rtsp.serve(app, until())?;
+        let Addresses {
+            http: at,
+            rtsp: rtsp_at,
+            ..
+        } = server.addresses;
+        tracing::info!(http = ?at, rtsp = ?rtsp_at, data = %server.config.data_dir.display(), "recording");
         wait_for_signal().await?;
         let _ = stop.send(true);
         control.abort();
         cameras.abort();
-        if let Some(http) = http {
-            // Downloads are cut off: their clients resume from where they were.
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(1), http).await;
-        }
+        // Meanwhile recording goes on.
+        let listeners = futures_util::future::join_all(http.into_iter().chain(mediamtx));
+        let _ = tokio::time::timeout(http::STOP_GRACE, listeners).await;
+        rtsp.stop();
         Ok(())
     }
 
@@ -214,8 +295,10 @@ impl Server {
             pid: std::process::id(),
             started: self.started,
             data_dir: self.config.data_dir.display().to_string(),
-            http: self.http.map(|address| address.to_string()),
-            rtsp: None,
+            http: self.addresses.http.map(|address| address.to_string()),
+            rtsp: self.addresses.rtsp.map(|address| address.to_string()),
+            rtsps: self.addresses.rtsps.map(|address| address.to_string()),
+            mediamtx: self.addresses.mediamtx.map(|address| address.to_string()),
             volumes: self
                 .store
                 .shared_volumes()
@@ -232,12 +315,24 @@ impl Server {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
-    TcpListener::bind(address).await.map_err(|error| {
+async fn bind(
+    what: &str,
+    place: &str,
+    address: Option<SocketAddr>,
+) -> Result<Option<TcpListener>, CliError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bound = TcpListener::bind(address).await.map_err(|error| {
         CliError::failed(format!(
-            "HTTP listener {address}: {error}; choose another address under [http] listen"
+            "{what} listener {address}: {error}; choose another address {place}"
         ))
-    })
+    });
+    bound.map(Some)
+}
+
+fn address(listener: Option<&TcpListener>) -> Option<SocketAddr> {
+    listener.and_then(|listener| listener.local_addr().ok())
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
@@ -255,7 +350,7 @@ async fn wait_for_signal() -> Result<(), CliError> {
     Ok(())
 }
 
-fn app(server: &Arc<Server>) -> App {
+fn app(server: &Arc<Server>) -> prometheus::Result<App> {
     let registry = prometheus::Registry::new();
     for volume in server.store.shared_volumes() {
         if let Err(error) = volume.metrics.register(&registry) {
@@ -264,9 +359,11 @@ fn app(server: &Arc<Server>) -> App {
     }
     let (for_recordings, for_status, for_streams) =
         (Arc::clone(server), Arc::clone(server), Arc::clone(server));
-    App {
+    let options = server.config.http_options.clone();
+    Ok(App {
+        admission: Arc::new(http::Admission::new(options, &registry)?),
         catalog: Arc::clone(&server.catalog),
-        recordings: Box::new(move || Recordings::new(for_recordings.store.shared_volumes())),
+        recordings: Box::new(move || for_recordings.store.recordings()),
         status: Box::new(move || for_status.status()),
         streams: Box::new(move || {
             for_streams
@@ -277,7 +374,11 @@ fn app(server: &Arc<Server>) -> App {
         }),
         registry,
         clock: Arc::clone(&server.clock),
-    }
+        access: Arc::new(Open),
+        document: OnceLock::new(),
+        lists: http::ListMemory::default(),
+        files: KeptFiles::default(),
+    })
 }
 
 fn volume_status(volume: &VolumeShared, pool: String) -> VolumeStatus {

@@ -3,9 +3,9 @@
 use crate::{
     api::{
         control::{Answer, Request},
-        status::Status,
+        status::{Status, StreamStatus},
     },
-    base::units::ByteSize,
+    base::{nearest, units::ByteSize},
     cli::{
         client::{Client, unexpected},
         context::Context,
@@ -15,12 +15,19 @@ use crate::{
 };
 
 /// Show the running server: its listeners, volumes and streams.
+///
+/// With a CAMERA, only its streams; the exit status is 1, with the reason and what to do, when one of them is not recorded.
 #[derive(clap::Args, Debug)]
 pub struct Args {
+    /// Only this camera's streams, and whether they are recorded
+    camera: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
+
+/// The state of a stream whose frames arrive.
+const RECORDING: &str = "recording";
 
 /// Runs the command.
 pub fn run(args: Args, context: &Context) -> Result<(), CliError> {
@@ -32,22 +39,63 @@ pub fn run(args: Args, context: &Context) -> Result<(), CliError> {
         )));
     };
     match client.ask(Request::Status)? {
+        Answer::Status { status } if args.camera.is_some() => of_camera(
+            &status,
+            args.camera.as_deref().unwrap_or_default(),
+            args.json,
+        ),
         Answer::Status { status } if args.json => print_json(&status),
         Answer::Status { status } => print(&render(&status)),
         answer => Err(unexpected(&answer)),
     }
 }
 
+/// Shows the streams of one camera; an error when one of them is not recorded.
+fn of_camera(status: &Status, camera: &str, json: bool) -> Result<(), CliError> {
+    let of_it = |stream: &&StreamStatus| stream.camera == camera;
+    let streams: Vec<StreamStatus> = status.streams.iter().filter(of_it).cloned().collect();
+    if streams.is_empty() {
+        let ids = status.streams.iter().map(|stream| stream.camera.as_str());
+        return Err(CliError::failed(match nearest(camera, ids) {
+            Some(near) => format!("camera `{camera}` is not recorded; did you mean `{near}`?"),
+            None => format!(
+                "camera `{camera}` is not recorded: it is not enrolled, or disabled; `nvring camera list` tells which"
+            ),
+        }));
+    }
+    match streams.iter().find(|stream| stream.state != RECORDING) {
+        Some(stream) => Err(CliError::failed(why_not(stream))),
+        None if json => print_json(&streams),
+        None => print(&stream_table(&streams)),
+    }
+}
+
+/// One line: which stream is not recorded, why, and what to do.
+fn why_not(stream: &StreamStatus) -> String {
+    let why = stream.cause.clone().unwrap_or_else(|| {
+        let remedy = "ask again in a few seconds";
+        format!("it is in state {}; {remedy}", stream.state)
+    });
+    let remedy = if why.contains(';') {
+        ""
+    } else {
+        "; the recorder tries again by itself, see the gaps in docs/operating.md"
+    };
+    let (camera, role) = (&stream.camera, stream.stream);
+    format!("camera `{camera}`, stream {role}, is not recorded: {why}{remedy}")
+}
+
 fn render(status: &Status) -> String {
     let address = |address: &Option<String>| address.clone().unwrap_or_else(|| "off".to_owned());
     let mut text = format!(
-        "nvring {} (process {}) since {}\ndata directory {}\nHTTP {}, RTSP {}\n",
+        "nvring {} (process {}) since {}\ndata directory {}\nHTTP {}, RTSP {}, as MediaMTX {}\n",
         status.version,
         status.pid,
         status.started,
         status.data_dir,
         address(&status.http),
         address(&status.rtsp),
+        address(&status.mediamtx),
     );
     let mut volumes = Table::new(&[
         ("VOLUME", Align::Left),
@@ -70,6 +118,14 @@ fn render(status: &Status) -> String {
                 .unwrap_or_default(),
         ]);
     }
+    text.push('\n');
+    text.push_str(&volumes.render());
+    text.push('\n');
+    text.push_str(&stream_table(&status.streams));
+    text
+}
+
+fn stream_table(all: &[StreamStatus]) -> String {
     let mut streams = Table::new(&[
         ("CAMERA", Align::Left),
         ("STREAM", Align::Left),
@@ -80,7 +136,7 @@ fn render(status: &Status) -> String {
         ("GAPS", Align::Right),
         ("NEWEST FRAME", Align::Left),
     ]);
-    for stream in &status.streams {
+    for stream in all {
         streams.row([
             stream.camera.clone(),
             stream.stream.to_string(),
@@ -95,9 +151,5 @@ fn render(status: &Status) -> String {
                 .unwrap_or_default(),
         ]);
     }
-    text.push('\n');
-    text.push_str(&volumes.render());
-    text.push('\n');
-    text.push_str(&streams.render());
-    text
+    streams.render()
 }

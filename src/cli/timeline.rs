@@ -1,14 +1,16 @@
 //! `nvring timeline`: what is recorded of a camera, what is not, and why not; without a camera, who has recordings at all.
 
 use crate::{
+    api::timeline::TimelineAnswer,
     base::{Micros, TimeRange, UnixMicros},
+    catalog::StreamRole,
     cli::{
         context::Context,
         error::CliError,
         output::{Align, Table, print, print_json, warn},
+        remote::Remote,
         source::{Local, Source, SourceArgs, StreamName, find_stream, time_range},
     },
-    store::runs::Timeline,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,30 +35,9 @@ pub struct Args {
     stream: StreamName,
     #[command(flatten)]
     source: SourceArgs,
-    /// Print JSON: {"camera":…,"runs":[{"start","end"}],"gaps":[{"start","end","cause"}]}
+    /// Print JSON: {"camera","stream","runs":[{"start","end","growing","kept_until"}],"gaps":[{"start","end","cause"}],"locked":[]}
     #[arg(long)]
     json: bool,
-}
-
-/// What is printed, and what a server answers.
-#[derive(Debug, Serialize, Deserialize)]
-struct Shown {
-    camera: String,
-    runs: Vec<ShownRun>,
-    gaps: Vec<ShownGap>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct ShownRun {
-    start: UnixMicros,
-    end: UnixMicros,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct ShownGap {
-    start: UnixMicros,
-    end: UnixMicros,
-    cause: String,
 }
 
 /// A stream with recordings.
@@ -78,14 +59,7 @@ pub fn run(args: Args, context: &Context) -> Result<(), CliError> {
         return list(&source, args.json);
     };
     let shown = match &source {
-        Source::Server(server) => server.json(
-            &["cameras", &camera, "timeline"],
-            &[
-                ("from", range.start.to_string()),
-                ("to", range.end.to_string()),
-                ("stream", args.stream.name().to_owned()),
-            ],
-        )?,
+        Source::Server(server) => of_server(server, &camera, args.stream, range)?,
         Source::Local(local) => of_volumes(local, camera, args.stream, range)?,
     };
     if shown.runs.is_empty() {
@@ -101,36 +75,55 @@ pub fn run(args: Args, context: &Context) -> Result<(), CliError> {
     }
 }
 
+fn of_server(
+    server: &Remote,
+    camera: &str,
+    stream: StreamName,
+    range: TimeRange,
+) -> Result<TimelineAnswer, CliError> {
+    let query = [
+        ("from", range.start.to_string()),
+        ("to", range.end.to_string()),
+        ("stream", stream.name().to_owned()),
+    ];
+    let mut whole: TimelineAnswer = server.json(&["cameras", camera, "timeline"], &query)?;
+    while let Some(next) = whole.next.take() {
+        let more: TimelineAnswer = server.json_at(&next)?;
+        whole.runs.extend(more.runs);
+        whole.gaps.extend(more.gaps);
+        whole.next = more.next.filter(|other| *other != next);
+    }
+    Ok(whole)
+}
+
 fn of_volumes(
     local: &Local,
     camera: String,
     stream: StreamName,
     range: TimeRange,
-) -> Result<Shown, CliError> {
+) -> Result<TimelineAnswer, CliError> {
     let id = find_stream(&local.recordings, &camera, stream)?;
     let timeline = local.recordings.timeline(id, range);
-    let Timeline { runs, gaps } = local.runtime.block_on(timeline).map_err(CliError::failed)?;
-    let runs = runs.into_iter().map(|run| ShownRun {
-        start: run.start,
-        end: run.end,
-    });
-    let gaps = gaps.into_iter().map(|gap| ShownGap {
-        start: gap.start,
-        end: gap.end,
-        cause: gap.cause.to_string(),
-    });
-    Ok(Shown {
-        camera,
-        runs: runs.collect(),
-        gaps: gaps.collect(),
-    })
+    let timeline = local.runtime.block_on(timeline).map_err(CliError::failed)?;
+    let role = match stream {
+        StreamName::Main => StreamRole::Main,
+        StreamName::Sub => StreamRole::Sub,
+    };
+    Ok(TimelineAnswer::new(camera, role, &timeline, None))
 }
 
-fn render(shown: &Shown) -> String {
+fn render(shown: &TimelineAnswer) -> String {
+    let recorded = |growing| {
+        if growing {
+            "recorded, growing"
+        } else {
+            "recorded"
+        }
+    };
     let mut rows: Vec<(UnixMicros, UnixMicros, String)> = shown
         .runs
         .iter()
-        .map(|run| (run.start, run.end, "recorded".to_owned()))
+        .map(|run| (run.start, run.end, recorded(run.growing).to_owned()))
         .chain(shown.gaps.iter().map(|gap| {
             let what = format!("gap: {}", gap.cause);
             (gap.start, gap.end, what)

@@ -38,7 +38,7 @@ use std::{
     sync::Arc,
 };
 
-pub use buffer::AlignedBuffer;
+pub use buffer::{AlignedBuffer, SpareBuffers};
 pub use folder::make_folder;
 pub use map::MappedFile;
 pub use readonly::{ReadLock, open_file_to_read, open_folder_to_read};

@@ -41,12 +41,31 @@ pub mod directory;
 
 pub mod index;
 
-/// The version of the on-disk format.
+/// The version of the on-disk format. Each has a golden folder, `tests/golden/vN`, which is never edited once released.
 ///
 /// History:
-/// - 1: the first. Room to grow without a new version: items of unknown kind are skipped; bytes behind the known ones of a description,
-///   an item and a chapter, and the extension of a block's head, are ignored; the superblock's feature bits say who may not touch a volume.
+/// - 1: the first; read by release 0.1 and later. Room to grow without a new version: items of unknown kind are skipped; bytes behind the
+///   known ones of a description, an item and a chapter, and the extension of a block's head, are ignored; the superblock's feature bits
+///   say who may not touch a volume.
 pub const VERSION: u16 = 1;
+
+/// The releases that read version 1 and those after it, in order.
+const READERS: [&str; VERSION as usize] = ["0.1 and later"];
+
+/// Which releases read volumes of format `version`; `None` for one that this release has not heard of.
+pub fn readers_of(version: u16) -> Option<&'static str> {
+    let index = usize::from(version).checked_sub(1)?;
+    READERS.get(index).copied()
+}
+
+/// What to do with a volume of another version.
+fn remedy(version: u16) -> String {
+    match readers_of(version) {
+        Some(releases) => format!("use release {releases}"),
+        None if version > VERSION => "use the release that wrote it or a newer one".to_owned(),
+        None => "use the release that wrote it".to_owned(),
+    }
+}
 
 /// Everything that is written in one go starts and ends at a multiple of this.
 pub const PAGE: u64 = 4096;
@@ -69,9 +88,7 @@ pub enum DecodeError {
         what: &'static str,
     },
     /// Written by another release.
-    #[error(
-        "{what} has format version {found}; this program reads version {VERSION}: use the release that wrote it"
-    )]
+    #[error("{what} has format version {found}; this program reads version {VERSION}: {}", remedy(*found))]
     Version {
         /// The structure.
         what: &'static str,

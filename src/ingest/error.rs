@@ -117,9 +117,12 @@ impl PullError {
             Self::Closed | Self::Broken { .. } | Self::Restarted { .. } => {
                 GapCause::CameraRestarted
             }
-            Self::Framing | Self::Packet | Self::Undecodable { .. } | Self::Protocol { .. } => {
-                GapCause::BadStream
-            }
+            Self::Framing
+            | Self::Packet
+            | Self::Undecodable { .. }
+            | Self::Protocol { .. }
+            | Self::NoTrack { .. }
+            | Self::Track { .. } => GapCause::BadStream,
             _ => GapCause::CameraLost,
         }
     }

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Reading order: `spec` says what is to be recorded and `status` how it fares; `supervisor` keeps a task per stream on the threads of
-//! `beat`; `stream` is that task; `transport` receives, through `pull` (TCP) or `udp`
-//! and `rtsp`; `sdp` and `tracks` choose what to receive; `recording` is the pure middle.
+//! `beat`; `stream` is that task; `transport` receives, through `pull` (the library, TCP) or `own`, `rtsp` and `udp`
+//! (ourselves); `sdp` and `tracks` choose what to receive; `recording` is the pure middle.
 //!
 //! Kept here: every interruption ends in a gap or a new run with its cause (L7), a broken camera touches no other (L5), no URL or password
 //! of a camera reaches a log or an error (L10). Receiving is on a beat: see `beat`.
@@ -31,9 +31,11 @@ mod transport;
 
 mod pull;
 
-mod udp;
+mod own;
 
 mod rtsp;
+
+mod udp;
 
 mod arena;
 

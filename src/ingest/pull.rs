@@ -33,15 +33,17 @@ pub const LIBRARY_LOG_TARGET: &str = "retina";
 const STRAY_PACKETS_MAX: u32 = 3;
 
 /// A session that plays, interleaved in its RTSP connection.
-pub(crate) struct TcpPull {
+pub(crate) struct LibraryPull {
     session: Session<Playing>,
     /// Track of each of the library's streams.
     track_of: Vec<Option<usize>>,
     strays: u32,
+    /// The camera left a keep-alive without an answer that fits it.
+    deaf: bool,
     arena: Arena,
 }
 
-impl TcpPull {
+impl LibraryPull {
     /// Connects, asks for the description, sets the tracks up and plays; each step within `patience`.
     pub(crate) async fn connect(
         source: &Source,
@@ -100,9 +102,16 @@ impl TcpPull {
             session,
             track_of,
             strays: 0,
+            deaf: false,
             arena: Arena::default(),
         };
         Ok((pull, depacketisers))
+    }
+
+    /// Whether the camera does not answer keep-alives. The library then sends no more of them: a camera that needs them will end the
+    /// session.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.deaf
     }
 
     /// The next thing the camera sent. After an error the session is of no use.
@@ -144,7 +153,18 @@ impl TcpPull {
                 })
             }
             Some(Ok(_)) => Ok(Received::Stray),
-            Some(Err(error)) => self.bear(translate(&error, "PLAY", true)),
+            Some(Err(error)) => match keep_alive_trouble(&error) {
+                // The library read until there was nothing, so it will be woken; and it goes on reading.
+                Some(KeepAlive::Unanswered) => {
+                    self.deaf = true;
+                    return Poll::Pending;
+                }
+                Some(KeepAlive::Misanswered) => {
+                    self.deaf = true;
+                    Ok(Received::Stray)
+                }
+                None => self.bear(translate(&error, "PLAY", true)),
+            },
         })
     }
 
@@ -214,6 +234,30 @@ fn is_refusal(error: &retina::Error) -> bool {
         .is_some_and(|status| !(200..300).contains(&status))
 }
 
+/// What is wrong with a keep-alive.
+enum KeepAlive {
+    Unanswered,
+    /// An answer to another request than that which is open.
+    Misanswered,
+}
+
+/// Cameras that do not answer keep-alives, or with a wrong number, send video all the same. To the library that is the end of the
+/// session; its state is as before, so it need not be ours.
+fn keep_alive_trouble(error: &retina::Error) -> Option<KeepAlive> {
+    if error.status_code().is_some() {
+        return None;
+    }
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    if first.contains("keepalive") {
+        Some(KeepAlive::Unanswered)
+    } else if first.starts_with("RTSP framing error: Unexpected RTSP response") {
+        Some(KeepAlive::Misanswered)
+    } else {
+        None
+    }
+}
+
 /// The library's error in our own words. It offers no kinds but the status code, so the fixed beginnings of its messages
 /// (version 0.4.21, pinned) tell them apart; none of its text is kept but the system's.
 fn translate(error: &retina::Error, request: &'static str, given: bool) -> PullError {
@@ -256,11 +300,6 @@ fn translate(error: &retina::Error, request: &'static str, given: bool) -> PullE
         }
     } else if first.starts_with("corrupt RT") || text.contains("\npkt: ") {
         PullError::Packet
-    } else if first.contains("keepalive") {
-        PullError::Timeout {
-            request: "a keep-alive",
-            seconds: 30,
-        }
     } else {
         PullError::Protocol {
             what: "an answer of it cannot be understood",

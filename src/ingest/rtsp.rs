@@ -1,12 +1,11 @@
-//! The RTSP conversation of sessions whose packets travel by UDP (RFC 2326): requests, answers, authentication.
+//! The RTSP conversation of sessions that are spoken by ourselves (RFC 2326): requests, answers, authentication.
 //!
-//! The RTSP client library drops every UDP packet that comes out of order before anybody can see it, and offers no way to put a reorder
-//! window in front. So sessions over UDP are spoken by these few lines; sessions over TCP stay with the library (`pull`). Bytes from the
-//! camera are bounded and never trusted.
+//! Which those are, and why the library (`pull`) does not serve them, is told in `own`. Bytes from the camera are bounded and never
+//! trusted.
 
 use super::{error::PullError, spec::Source};
 use http_auth::{PasswordClient, PasswordParams};
-use std::time::Duration;
+use std::{task::Context, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,6 +15,10 @@ use tokio::{
 const HEAD_LEN_MAX: usize = 16 << 10;
 /// Longest body: session descriptions have some hundred bytes.
 const BODY_LEN_MAX: usize = 256 << 10;
+/// Most bytes that wait for a camera to read.
+const UNSENT_LEN_MAX: usize = 16 << 10;
+/// Read at a time while packets flow.
+const READ_LEN: usize = 16 << 10;
 const USER_AGENT: &str = concat!("nvring/", env!("CARGO_PKG_VERSION"));
 
 /// An answer.
@@ -110,6 +113,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(usize, Option<Answer>)>, Pul
 pub(crate) struct RtspConnection {
     stream: TcpStream,
     received: Vec<u8>,
+    /// What the socket did not take yet.
+    unsent: Vec<u8>,
     username: Option<String>,
     password: String,
     auth: Option<PasswordClient>,
@@ -139,6 +144,7 @@ impl RtspConnection {
         Ok(Self {
             stream,
             received: Vec::new(),
+            unsent: Vec::new(),
             username: source.username.clone(),
             password: password.map_or(String::new(), |password| password.expose().to_owned()),
             auth: None,
@@ -257,18 +263,54 @@ impl RtspConnection {
         Ok(text)
     }
 
-    /// Reads and drops what comes while packets flow: answers to keep-alives. Does not wait.
-    pub(crate) fn drain(&mut self) -> Result<(), PullError> {
-        loop {
+    /// Takes what has come, without waiting: gives interleaved data to `data` with its channel, drops answers to keep-alives.
+    pub(crate) fn poll_messages(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut data: impl FnMut(u8, &[u8]) -> Result<(), PullError>,
+    ) -> Result<(), PullError> {
+        while self.stream.poll_read_ready(cx).is_ready() {
+            self.received.reserve(READ_LEN);
             match self.stream.try_read_buf(&mut self.received) {
                 Ok(0) => return Err(PullError::Closed),
                 Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
                 Err(error) => return Err(broken(&error)),
             }
-            while let Some((len, _)) = parse(&self.received)? {
-                self.received.drain(..len);
+            let mut taken = 0;
+            let outcome = loop {
+                let rest = &self.received[taken..];
+                let len = match parse(rest) {
+                    Ok(Some((len, _))) => len,
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                };
+                taken += len;
+                if let [b'$', channel, _, _, body @ ..] = &rest[..len]
+                    && let Err(error) = data(*channel, body)
+                {
+                    break Err(error);
+                }
+            };
+            self.received.drain(..taken);
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message without waiting: what the camera does not take yet goes with the next one. One that reads nothing at all misses
+    /// whole messages.
+    pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<(), PullError> {
+        if self.unsent.len() + message.len() <= UNSENT_LEN_MAX {
+            self.unsent.extend_from_slice(message);
+        }
+        match self.stream.try_write(&self.unsent) {
+            Ok(sent) => {
+                self.unsent.drain(..sent);
+                Ok(())
             }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(broken(&error)),
         }
     }
 }

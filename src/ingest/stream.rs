@@ -14,7 +14,7 @@ use super::{
     spec::StreamSpec,
     status::{StatusCell, StreamCounters, StreamState},
     supervisor::IngestOptions,
-    transport::Pull,
+    transport::{Pull, Speaker},
     watch::{Session, SessionEnd},
 };
 use crate::{
@@ -57,6 +57,8 @@ pub(crate) struct StreamTask {
     /// A run goes on whose end is not told yet.
     unended: Option<GapCause>,
     backoff: Backoff,
+    speaker: Speaker,
+    seed: Seed,
     /// Numbers of the sessions before.
     before: StreamCounters,
 }
@@ -71,10 +73,10 @@ impl StreamTask {
         status: Arc<StatusCell>,
         stop: watch::Receiver<Option<GapCause>>,
         cause: GapCause,
-        seed: Seed,
+        mut seed: Seed,
     ) -> Self {
         let options = &shared.options;
-        let backoff = Backoff::new(options.retry_min, options.retry_max, seed);
+        let backoff = Backoff::new(options.retry_min, options.retry_max, seed.split());
         Self {
             shared,
             spec,
@@ -83,6 +85,8 @@ impl StreamTask {
             cause,
             unended: None,
             backoff,
+            speaker: Speaker::Usual,
+            seed,
             before: StreamCounters::default(),
         }
     }
@@ -140,7 +144,9 @@ impl StreamTask {
             let patience = self.shared.options.patience;
             let source = self.spec.source.clone();
             let connected = {
-                let connecting = Pull::connect(&source, patience);
+                // Other recorders, that may have begun alike, are to get other numbers.
+                let seed = self.seed.next() ^ self.shared.clock.now().0 as u64;
+                let connecting = Pull::connect(&source, self.speaker, patience, Seed::new(seed));
                 tokio::select! {
                     stopped = stopped(self.stop.clone()) => return stopped,
                     connected = connecting => connected,
@@ -155,7 +161,11 @@ impl StreamTask {
                     }
                 }
                 Err(error) => {
-                    self.end_run(&tail, Some(GapCause::CameraLost));
+                    let cause = match &error {
+                        PullError::NoTrack { .. } | PullError::Track { .. } => error.gap_cause(),
+                        _ => GapCause::CameraLost,
+                    };
+                    self.end_run(&tail, Some(cause));
                     error
                 }
             };
@@ -230,6 +240,11 @@ impl StreamTask {
             pull,
         );
         let end = session.run(self.stop.clone()).await;
+        if session.is_deaf() {
+            self.speaker = Speaker::Own;
+            tracing::info!(camera = %self.spec.camera, stream = self.spec.role.name(),
+                "the camera does not answer keep-alives: from now on they are sent without waiting for answers");
+        }
         let (counters, recorded) = session.finish();
         self.before = counters;
         if recorded {

@@ -1,8 +1,8 @@
 //! One way to receive, whatever carries the packets.
 
-use super::{error::PullError, pull::TcpPull, spec::Source, udp::UdpPull};
+use super::{error::PullError, own::OwnPull, pull::LibraryPull, spec::Source};
 use crate::{
-    base::Micros,
+    base::{Micros, seed::Seed},
     catalog::Transport,
     media::{Depacketiser, RtpPacket},
 };
@@ -31,26 +31,45 @@ pub(crate) type Connected<P> = (P, Vec<Depacketiser>);
 
 /// A session that plays.
 pub(crate) enum Pull {
-    Tcp(Box<TcpPull>),
-    Udp(Box<UdpPull>),
+    Library(Box<LibraryPull>),
+    Own(Box<OwnPull>),
+}
+
+/// Who speaks with a camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    /// The library, over TCP; ourselves over UDP.
+    Usual,
+    /// Ourselves, also over TCP: the camera does not answer keep-alives.
+    Own,
 }
 
 impl Pull {
-    /// Begins a session; each step of it within `patience`.
+    /// Begins a session; each step of it within `patience`. `seed` is for the numbers that the protocols want random.
     pub(crate) async fn connect(
         source: &Source,
+        speaker: Speaker,
         patience: Duration,
+        seed: Seed,
     ) -> Result<Connected<Self>, PullError> {
-        Ok(match source.transport {
-            Transport::Tcp => {
-                let (pull, depacketisers) = TcpPull::connect(source, patience).await?;
-                (Self::Tcp(Box::new(pull)), depacketisers)
+        Ok(match (source.transport, speaker) {
+            (Transport::Tcp, Speaker::Usual) => {
+                let (pull, depacketisers) = LibraryPull::connect(source, patience).await?;
+                (Self::Library(Box::new(pull)), depacketisers)
             }
-            Transport::Udp => {
-                let (pull, depacketisers) = UdpPull::connect(source, patience).await?;
-                (Self::Udp(Box::new(pull)), depacketisers)
+            (Transport::Udp, _) | (_, Speaker::Own) => {
+                let (pull, depacketisers) = OwnPull::connect(source, patience, seed).await?;
+                (Self::Own(Box::new(pull)), depacketisers)
             }
         })
+    }
+
+    /// Whether the library has learnt that the camera does not answer keep-alives.
+    pub(crate) fn is_deaf(&self) -> bool {
+        match self {
+            Self::Library(pull) => pull.is_deaf(),
+            Self::Own(_) => false,
+        }
     }
 
     /// The next thing the camera sent; `now` is monotonic. After an error the session is of no use.
@@ -60,8 +79,8 @@ impl Pull {
         now: Micros,
     ) -> Poll<Result<Received, PullError>> {
         match self {
-            Self::Tcp(pull) => pull.poll_next(cx),
-            Self::Udp(pull) => pull.poll_next(cx, now),
+            Self::Library(pull) => pull.poll_next(cx),
+            Self::Own(pull) => pull.poll_next(cx, now),
         }
     }
 }

@@ -108,6 +108,11 @@ impl<'a> Session<'a> {
         .await
     }
 
+    /// Whether the library has learnt that the camera does not answer keep-alives.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.pull.is_deaf()
+    }
+
     /// Records what is left. Answers with the numbers so far and whether a run was recorded.
     pub(crate) fn finish(mut self) -> (StreamCounters, bool) {
         self.recording.finish(self.shared.moment());

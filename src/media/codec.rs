@@ -3,6 +3,7 @@
 //! A `TrackSet` is the identity of a run: as soon as a camera sends another one, a new run begins. It keeps every parameter set
 //! the camera ever sent for the run (several SPS and PPS ids are legal), because a recorder that keeps one of each is silently wrong.
 
+use super::parameter_sets::ParameterSets;
 use bytes::Bytes;
 
 /// How a track is coded. The numbers are on disk (format v1): never renumber.
@@ -99,6 +100,32 @@ pub struct Track {
     pub audio: Option<AudioParameters>,
     /// For opaque tracks: the RTP encoding name in lower case, such as `vnd.onvif.metadata`. Otherwise empty.
     pub encoding: String,
+}
+
+impl Track {
+    /// The codec string of RFC 6381 for players; `None` where there is none, or the parameters do not tell.
+    pub fn codec_string(&self) -> Option<String> {
+        match self.codec {
+            Codec::H264 | Codec::H265 => {
+                ParameterSets::of(self.codec, self.video.as_ref()?).codec_string()
+            }
+            Codec::Aac => {
+                let object_type = aac_object_type(&self.audio.as_ref()?.config)?;
+                Some(format!("mp4a.40.{object_type}"))
+            }
+            Codec::Opus => Some("opus".to_owned()),
+            Codec::PcmMu | Codec::PcmA | Codec::Opaque => None,
+        }
+    }
+}
+
+/// audioObjectType of an AudioSpecificConfig, ISO 14496-3 §1.6.2.1.
+fn aac_object_type(config: &[u8]) -> Option<u8> {
+    let first = *config.first()?;
+    match first >> 3 {
+        31 => Some(32 + ((first & 7) << 3 | config.get(1)? >> 5)),
+        object_type => Some(object_type),
+    }
 }
 
 /// The tracks of a stream during one run. `TrackId` indexes it.

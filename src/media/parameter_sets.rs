@@ -250,11 +250,13 @@ impl ParameterSets {
         }
     }
 
-    /// The most pictures that may stand before another in decode order and be shown after it; 0 without B-frames.
+    /// The most pictures that may stand before another in decode order and be shown after it, by any SPS; 0 without B-frames.
     pub fn reorder_frames_max(&self) -> Option<u8> {
-        match self.codec {
-            Codec::H264 => self.h264_sps().map(h264::Sps::reorder_frames_max),
-            _ => self.h265_sps().map(|sps| sps.reorder_frames),
-        }
+        let frames = self.sets.values().filter_map(|set| match &set.content {
+            Content::H264Sps(sps) => Some(sps.reorder_frames_max()),
+            Content::H265Sps(sps) => Some(sps.reorder_frames),
+            _ => None,
+        });
+        frames.max()
     }
 }

@@ -8,24 +8,16 @@
 use super::{
     decode_times::ReorderDepth,
     movie::{DamagedFrames, FrameTable, Movie, MovieRun, ShownRun},
+    recent_times::RecentTimes,
 };
 use crate::{
     base::{Micros, TimeRange, UnixMicros},
     media::{FrameEntry, FrameKind, TrackId},
 };
-use std::{collections::VecDeque, ops::Range};
+use std::ops::Range;
 
 /// A frame's place: its block and its number inside the block.
 pub(crate) type Place = (usize, u32);
-
-/// How long a frame lasts that stands alone in its run, in microseconds: one of 25 pictures per second.
-const LONE_FRAME_US: i64 = 40_000;
-
-/// Longest typical interval that is believed, in microseconds: an hour.
-const INTERVAL_US_MAX: i64 = 3_600_000_000;
-
-/// How many frames at the end of a run say what its typical interval is.
-const INTERVAL_FRAMES: usize = 48;
 
 /// The shown part of one run.
 #[derive(Debug)]
@@ -206,6 +198,18 @@ impl RunSurvey {
         }
     }
 
+    /// When the frame in force where the range starts was taken: of the track that sets the measure.
+    fn in_force(&self) -> Option<UnixMicros> {
+        match &self.video {
+            Some(video) if video.last.is_some() => video.covering,
+            _ => {
+                let mut others = self.others.iter();
+                let measure = others.find(|other| other.last_time.is_some())?;
+                measure.covering
+            }
+        }
+    }
+
     /// First instant that can be shown, last frame's time, and whether the run goes on after the range.
     fn extent(&self) -> Option<Extent> {
         let start = self.range.start;
@@ -317,37 +321,6 @@ impl OtherSurvey {
     }
 }
 
-/// The times of the newest frames, for the typical interval.
-#[derive(Default)]
-struct RecentTimes {
-    times: VecDeque<i64>,
-}
-
-impl RecentTimes {
-    fn push(&mut self, time: UnixMicros) {
-        if self.times.len() == INTERVAL_FRAMES {
-            self.times.pop_front();
-        }
-        self.times.push_back(time.0);
-    }
-
-    /// The median time from one frame to the next in presentation order.
-    fn interval_us(&self) -> i64 {
-        let mut sorted: Vec<i64> = self.times.iter().copied().collect();
-        sorted.sort_unstable();
-        let mut steps: Vec<i64> = sorted
-            .windows(2)
-            .map(|pair| pair[1].saturating_sub(pair[0]))
-            .filter(|&step| step > 0)
-            .collect();
-        steps.sort_unstable();
-        steps
-            .get(steps.len() / 2)
-            .copied()
-            .map_or(LONE_FRAME_US, |step| step.min(INTERVAL_US_MAX))
-    }
-}
-
 /// Puts the shown parts behind each other on the movie's clock.
 fn place_runs(movie: &Movie, surveys: Vec<RunSurvey>) -> Vec<Option<RunCut>> {
     let extents: Vec<Option<Extent>> = surveys.iter().map(RunSurvey::extent).collect();
@@ -373,14 +346,16 @@ fn place_runs(movie: &Movie, surveys: Vec<RunSurvey>) -> Vec<Option<RunCut>> {
             continue;
         }
         let duration = wall_end.since(wall_start);
+        let entered_inside = !any_shown && wall_start == range.start;
+        let in_force = survey.in_force().filter(|_| entered_inside);
         let shown = ShownRun {
             run: number,
             wall_start,
+            first: in_force.unwrap_or(wall_start),
             media_start,
             duration,
             cause: movie.runs[number].cause,
         };
-        let entered_inside = !any_shown && wall_start == range.start;
         cuts.push(Some(survey.cut(shown, wall_end, entered_inside)));
         media_start = media_start + duration;
         any_shown = true;

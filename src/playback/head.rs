@@ -1,4 +1,5 @@
-//! The head of a progressive MP4: `ftyp`, the wall clock box, `moov` and the header of `mdat`.
+//! The head of a progressive MP4: `ftyp`, the wall clock box, `moov` and the header of `mdat`. The boxes that say what a track is are
+//! those of a fragmented file too (`fragment`).
 //!
 //! All header boxes are version 1, because microseconds since 1904 or of a day do not fit into 32 bits.
 
@@ -9,6 +10,7 @@ use super::{
     sample_tables::SampleTables,
     wall_clock_box::write_wall_clock,
 };
+use crate::base::UnixMicros;
 
 /// Seconds from 1904-01-01, where MP4 counts from, to 1970-01-01 (ISO 14496-12 §8.2.2.3).
 const MP4_TO_UNIX_SECONDS: i64 = 2_082_844_800;
@@ -60,13 +62,11 @@ pub(crate) fn write_head(
     let entries: u64 = entries.map(|entry| entry.len() as u64).sum();
     let bound = writer.len() as u64 + tables + entries + MDAT_HEADER_LEN_MAX + body_len;
     let wide = bound > u64::from(u32::MAX);
-    let creation = runs.first().map_or(0, |run| {
-        run.wall_start.0.div_euclid(1_000_000) + MP4_TO_UNIX_SECONDS
-    });
-    let creation = creation.max(0).unsigned_abs();
+    let creation = creation_time(runs.first().map_or(UnixMicros(0), |run| run.wall_start));
     let mut open_tables = Vec::with_capacity(tracks.len());
     writer.container(b"moov", |moov| {
-        write_movie_header(moov, creation, tracks);
+        let duration = tracks.iter().map(HeadTrack::end).max().unwrap_or(0);
+        write_movie_header(moov, creation, duration, tracks.len());
         for (number, track) in tracks.iter_mut().enumerate() {
             let id = number as u32 + 1;
             open_tables.push(write_track(moov, creation, id, track, wide));
@@ -77,6 +77,12 @@ pub(crate) fn write_head(
     for (track, table) in tracks.iter().zip(open_tables) {
         track.tables.fill_offsets(writer, table, body, wide);
     }
+}
+
+/// When what is shown happened, as MP4 counts.
+pub(crate) fn creation_time(wall_start: UnixMicros) -> u64 {
+    let seconds = wall_start.0.div_euclid(1_000_000) + MP4_TO_UNIX_SECONDS;
+    seconds.max(0).unsigned_abs()
 }
 
 fn write_mdat_header(writer: &mut BoxWriter, body_len: u64) {
@@ -94,18 +100,23 @@ fn write_mdat_header(writer: &mut BoxWriter, body_len: u64) {
 }
 
 /// ISO 14496-12 §8.2.2.
-fn write_movie_header(moov: &mut BoxWriter, creation: u64, tracks: &[HeadTrack<'_>]) {
+pub(crate) fn write_movie_header(
+    moov: &mut BoxWriter,
+    creation: u64,
+    duration: u64,
+    tracks: usize,
+) {
     moov.full(b"mvhd", 1, 0, |mvhd| {
         mvhd.u64(creation);
         mvhd.u64(creation);
         mvhd.u32(MOVIE_TIMESCALE);
-        mvhd.u64(tracks.iter().map(HeadTrack::end).max().unwrap_or(0));
+        mvhd.u64(duration);
         mvhd.u32(0x1_0000); // normal rate
         mvhd.u16(0x100); // full volume
         mvhd.zeros(10);
         mvhd.unity_matrix();
         mvhd.zeros(24);
-        mvhd.u32(tracks.len() as u32 + 1);
+        mvhd.u32(tracks as u32 + 1);
     });
 }
 
@@ -118,19 +129,14 @@ fn write_track(
 ) -> usize {
     let mut table = 0;
     moov.container(b"trak", |trak| {
-        write_track_header(trak, creation, id, track);
+        write_track_header(trak, creation, id, track.end(), track.output);
         write_edits(trak, track);
         trak.container(b"mdia", |mdia| {
-            write_media_header(mdia, creation, track);
+            write_media_header(mdia, creation, track.tables.duration(), track.output);
             mdia.container(b"minf", |minf| {
-                write_media_information(minf, track);
+                write_media_information(minf, track.output);
                 minf.container(b"stbl", |stbl| {
-                    stbl.full(b"stsd", 0, 0, |stsd| {
-                        stsd.u32(track.output.entries.len() as u32);
-                        for entry in &track.output.entries {
-                            stsd.raw(entry);
-                        }
-                    });
+                    write_sample_entries(stbl, track.output);
                     table = track.tables.write(stbl, wide);
                 });
             });
@@ -139,27 +145,37 @@ fn write_track(
     table
 }
 
+/// ISO 14496-12 §8.5.2.
+pub(crate) fn write_sample_entries(stbl: &mut BoxWriter, track: &OutputTrack) {
+    stbl.full(b"stsd", 0, 0, |stsd| {
+        stsd.u32(track.entries.len() as u32);
+        track.entries.iter().for_each(|entry| stsd.raw(entry));
+    });
+}
+
 /// ISO 14496-12 §8.3.2.
-fn write_track_header(trak: &mut BoxWriter, creation: u64, id: u32, track: &HeadTrack<'_>) {
+pub(crate) fn write_track_header(
+    trak: &mut BoxWriter,
+    creation: u64,
+    id: u32,
+    duration: u64,
+    track: &OutputTrack,
+) {
     const ENABLED_IN_MOVIE: u32 = 3;
     trak.full(b"tkhd", 1, ENABLED_IN_MOVIE, |tkhd| {
         tkhd.u64(creation);
         tkhd.u64(creation);
         tkhd.u32(id);
         tkhd.zeros(4);
-        tkhd.u64(track.end());
+        tkhd.u64(duration);
         tkhd.zeros(8);
         tkhd.u16(0); // layer
         tkhd.u16(0); // alternate_group: none
-        tkhd.u16(if track.output.codec.is_audio() {
-            0x100
-        } else {
-            0
-        });
+        tkhd.u16(if track.codec.is_audio() { 0x100 } else { 0 });
         tkhd.zeros(2);
         tkhd.unity_matrix();
-        tkhd.u32(u32::from(track.output.size.0) << 16);
-        tkhd.u32(u32::from(track.output.size.1) << 16);
+        tkhd.u32(u32::from(track.size.0) << 16);
+        tkhd.u32(u32::from(track.size.1) << 16);
     });
 }
 
@@ -185,16 +201,21 @@ fn write_edits(trak: &mut BoxWriter, track: &HeadTrack<'_>) {
 }
 
 /// `mdhd` and `hdlr`, ISO 14496-12 §8.4.2 and §8.4.3.
-fn write_media_header(mdia: &mut BoxWriter, creation: u64, track: &HeadTrack<'_>) {
+pub(crate) fn write_media_header(
+    mdia: &mut BoxWriter,
+    creation: u64,
+    duration: u64,
+    track: &OutputTrack,
+) {
     mdia.full(b"mdhd", 1, 0, |mdhd| {
         mdhd.u64(creation);
         mdhd.u64(creation);
-        mdhd.u32(track.output.timescale);
-        mdhd.u64(track.tables.duration());
+        mdhd.u32(track.timescale);
+        mdhd.u64(duration);
         mdhd.u16(LANGUAGE_UNDETERMINED);
         mdhd.u16(0);
     });
-    let (handler, name) = match track.output.codec {
+    let (handler, name) = match track.codec {
         codec if codec.is_video() => (b"vide", "Video"),
         codec if codec.is_audio() => (b"soun", "Sound"),
         _ => (b"meta", "Metadata"),
@@ -208,8 +229,8 @@ fn write_media_header(mdia: &mut BoxWriter, creation: u64, track: &HeadTrack<'_>
 }
 
 /// The media header of its kind and where the samples are: in this file.
-fn write_media_information(minf: &mut BoxWriter, track: &HeadTrack<'_>) {
-    match track.output.codec {
+pub(crate) fn write_media_information(minf: &mut BoxWriter, track: &OutputTrack) {
+    match track.codec {
         codec if codec.is_video() => minf.full(b"vmhd", 0, 1, |vmhd| vmhd.zeros(8)),
         codec if codec.is_audio() => minf.full(b"smhd", 0, 0, |smhd| smhd.zeros(4)),
         _ => minf.full(b"nmhd", 0, 0, |_| {}),

@@ -113,7 +113,9 @@ pub struct ShownRun {
     pub run: usize,
     /// Recorder's clock at the first instant shown.
     pub wall_start: UnixMicros,
-    /// The same instant on the movie's clock, which starts at zero.
+    /// Recorder's time of the first picture shown. It is earlier where the range begins between two pictures: the one in force is shown.
+    pub first: UnixMicros,
+    /// The same instant as `wall_start` on the movie's clock, which starts at zero.
     pub media_start: Micros,
     /// How long the run is shown.
     pub duration: Micros,

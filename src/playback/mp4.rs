@@ -12,27 +12,21 @@
 use super::{
     boxes::BoxWriter,
     cut::Cut,
-    decode_times::DecodeTimes,
     head::{HeadTrack, write_head},
     movie::{FrameTable, Movie, ShownRun},
     output_tracks::{OutputTracks, Target},
+    sample_clock::SampleClock,
     sample_tables::{Sample, SampleTables},
 };
-use crate::{
-    base::UnixMicros,
-    media::{FrameEntry, FrameKind},
-};
+use crate::{base::UnixMicros, media::FrameEntry};
 use bytes::Bytes;
 use std::ops::Range;
 
 /// Grows whenever the same movie gives other bytes than before: part of a strong ETag (RFC 9110 §8.8.3).
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Longest sample tables of a file in bytes: about 40 days of one camera with sound.
 const TABLES_LEN_MAX: usize = 1 << 30;
-
-/// Farthest from the start of the movie that a frame is believed to be, in microseconds: 36 years, so that sums never overflow.
-const TIME_US_MAX: i64 = 1 << 50;
 
 /// Why there is no file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,13 +44,15 @@ pub enum LayoutError {
     /// The range is too long for one file.
     #[error(
         "the range from {start} to {end} has too many frames for one MP4 (tables over {} MiB); ask for a shorter one",
-        TABLES_LEN_MAX >> 20
+        len_max >> 20
     )]
     TooLong {
         /// Start of the range asked for.
         start: UnixMicros,
         /// End of the range asked for.
         end: UnixMicros,
+        /// How long the tables of a file may be, in bytes.
+        len_max: usize,
     },
     /// The frame table no longer says what it said when the head was made.
     #[error(
@@ -122,7 +118,12 @@ impl Mp4Layout {
         for block in 0..table.blocks() {
             body.add(block, table);
             if body.weight() > TABLES_LEN_MAX {
-                return Err(LayoutError::TooLong { start, end });
+                let len_max = TABLES_LEN_MAX;
+                return Err(LayoutError::TooLong {
+                    start,
+                    end,
+                    len_max,
+                });
             }
         }
         let (starts, mut head_tracks) = body.end();
@@ -156,6 +157,11 @@ impl Mp4Layout {
         &self.runs
     }
 
+    /// Bytes it takes in memory.
+    pub(super) fn weight(&self) -> usize {
+        self.head.len() + self.starts.len() * size_of::<u64>()
+    }
+
     /// Where byte `offset` of the file comes from; `None` behind its end.
     pub fn locate(&self, offset: u64) -> Option<Source> {
         let Some(offset) = offset.checked_sub(self.head.len() as u64) else {
@@ -187,35 +193,41 @@ impl Mp4Layout {
     ) -> Result<Vec<OutputFrame>, LayoutError> {
         let chosen = chosen_frames(&self.cut, &self.tracks, table, block);
         let range = self.block_range(block);
-        let expected = range.end - range.start;
-        let found = chosen
-            .iter()
-            .map(|chosen| u64::from(chosen.frame.size))
-            .sum();
-        if found != expected {
-            return Err(LayoutError::TableChanged {
-                block,
-                expected,
-                found,
-            });
-        }
-        let output = chosen.into_iter().map(|chosen| OutputFrame {
-            ordinal: chosen.ordinal,
-            size: chosen.frame.size,
-        });
-        Ok(output.collect())
+        output_of(chosen, block, range.end - range.start)
     }
 }
 
+/// The frames of `block` that were chosen, of which the head promised `expected` bytes.
+pub(crate) fn output_of(
+    chosen: Vec<Chosen>,
+    block: usize,
+    expected: u64,
+) -> Result<Vec<OutputFrame>, LayoutError> {
+    let sizes = chosen.iter().map(|chosen| u64::from(chosen.frame.size));
+    let found = sizes.sum();
+    if found != expected {
+        return Err(LayoutError::TableChanged {
+            block,
+            expected,
+            found,
+        });
+    }
+    let output = chosen.into_iter().map(|chosen| OutputFrame {
+        ordinal: chosen.ordinal,
+        size: chosen.frame.size,
+    });
+    Ok(output.collect())
+}
+
 /// A frame of a block that goes into the file.
-struct Chosen {
-    target: Target,
-    ordinal: u32,
-    frame: FrameEntry,
+pub(crate) struct Chosen {
+    pub(crate) target: Target,
+    pub(crate) ordinal: u32,
+    pub(crate) frame: FrameEntry,
 }
 
 /// The frames of `block` that go into the file, track by track.
-fn chosen_frames(
+pub(crate) fn chosen_frames(
     cut: &Cut,
     tracks: &OutputTracks,
     table: &dyn FrameTable,
@@ -253,12 +265,38 @@ struct Body<'a> {
 #[derive(Default)]
 struct GrowingTrack {
     tables: SampleTables,
-    times: Option<DecodeTimes>,
-    first_us: i64,
-    last_us: i64,
-    last_decode: i64,
-    last_run: usize,
-    last_interval_us: i64,
+    clock: SampleClock,
+    hidden: Hidden,
+}
+
+/// Squeezes the time before the beginning, from the key frame on that decoding starts at, into a thousandth of it. The edit list hides it;
+/// but some readers do not look there (mpv, VLC show it), and GStreamer 1.22 ends as much too early as is hidden.
+#[derive(Default)]
+struct Hidden {
+    decode: Option<i64>,
+}
+
+impl Hidden {
+    /// Not into nothing: FFmpeg takes a step more than a thousand times as long as those before it for a fault.
+    const SHARE: i64 = 1000;
+
+    fn squeeze(&mut self, sample: Sample) -> Sample {
+        let squeezed = |time: i64| {
+            if time < 0 {
+                time.div_euclid(Self::SHARE)
+            } else {
+                time
+            }
+        };
+        let earliest = self.decode.map_or(i64::MIN, |before| before + 1);
+        let decode = squeezed(sample.decode).max(earliest);
+        self.decode = Some(decode);
+        Sample {
+            decode,
+            presentation: squeezed(sample.presentation),
+            ..sample
+        }
+    }
 }
 
 impl<'a> Body<'a> {
@@ -294,79 +332,37 @@ impl<'a> Body<'a> {
     }
 
     fn add_frame(&mut self, track: usize, run: usize, frame: &FrameEntry) {
-        let Some(Some(cut)) = self.cut.runs.get(run) else {
-            return;
-        };
-        let shown = &cut.shown;
-        let codec = self.tracks.tracks[track].codec;
-        let is_video = codec.is_video();
-        let number = usize::from(frame.track.0);
-        let interval_us = cut.intervals_us[number];
-        // The picture in force where the range starts is shown from there on. Some readers (FFmpeg) hide a sample that begins
-        // before the edit and move the next one to its start, which would put pictures and sound out of step. Sound is cut.
-        let enters = !codec.is_audio() && cut.covering[number] == Some(frame.time);
-        let time = if enters { shown.wall_start } else { frame.time };
-        let media_us = |time: UnixMicros| {
-            let time_us = time.since(shown.wall_start) + shown.media_start;
-            time_us.0.clamp(-TIME_US_MAX, TIME_US_MAX)
-        };
-        let time_us = media_us(time);
-        let depth = if is_video { self.cut.depth } else { 0 };
-        let earliest = cut.video_first.filter(|_| is_video).unwrap_or(frame.time);
-        let earliest_us = media_us(earliest);
-        let ticks = |us: i64| self.tracks.tracks[track].ticks(us);
+        let output = &self.tracks.tracks[track];
         let growing = &mut self.growing[track];
-        if growing.times.is_none() {
-            growing.first_us = time_us;
-            growing.last_us = time_us;
+        if let Some(sample) = growing.clock.place(self.cut, output, run, frame) {
+            growing.tables.push(&match output.codec.is_video() {
+                true => growing.hidden.squeeze(sample),
+                // Sound before the beginning is cut by the edit list at a sample.
+                false => sample,
+            });
         }
-        let times = growing.times.get_or_insert_with(|| {
-            DecodeTimes::new(depth, ticks(earliest_us), ticks(interval_us).max(1))
-        });
-        let decode = times.next(ticks(time_us));
-        growing.first_us = growing.first_us.min(time_us);
-        growing.last_us = growing.last_us.max(time_us);
-        growing.last_decode = decode;
-        growing.last_run = run;
-        growing.last_interval_us = interval_us;
-        growing.tables.push(&Sample {
-            size: frame.size,
-            decode,
-            presentation: ticks(time_us),
-            sync: !is_video || frame.kind == FrameKind::Key,
-        });
     }
 
     /// Ends all tracks; those without samples are left out.
     fn end(self) -> (Vec<u64>, Vec<HeadTrack<'a>>) {
         let mut ended = Vec::new();
         for (output, mut track) in self.tracks.tracks.iter().zip(self.growing) {
-            let Some(Some(cut)) = self.cut.runs.get(track.last_run) else {
+            let Some(end) = track.clock.end(self.cut, output) else {
                 continue;
             };
-            if track.tables.samples() == 0 {
-                continue;
-            }
-            let run_end_us = (cut.shown.media_start + cut.shown.duration)
-                .0
-                .min(TIME_US_MAX);
-            // Pictures stay until the run ends; sound ends when its last packet does.
-            let end_us = if output.codec.is_video() {
-                run_end_us
-            } else {
-                run_end_us.min(track.last_us + track.last_interval_us)
+            let last_duration = match output.codec.is_video() {
+                // The sample decoded last may be shown before others: the track lasts until all have been shown.
+                true => end
+                    .last_duration
+                    .max(output.ticks(end.end_us) - end.last_decode),
+                false => end.last_duration,
             };
-            let reordered = output.codec.is_video() && self.cut.depth > 0;
-            track.tables.end(if reordered {
-                output.ticks(track.last_interval_us)
-            } else {
-                output.ticks(end_us) - track.last_decode
-            });
+            track.tables.end(last_duration);
             ended.push(HeadTrack {
                 output,
                 tables: track.tables,
-                start_us: track.first_us.max(0),
-                end_us,
+                start_us: end.start_us,
+                end_us: end.end_us,
             });
         }
         (self.starts, ended)

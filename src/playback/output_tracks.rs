@@ -129,6 +129,18 @@ fn timescale_of(parameters: &Track) -> u32 {
 }
 
 impl OutputTrack {
+    /// A track of one run alone.
+    pub(crate) fn single(parameters: &Track) -> Self {
+        Self {
+            codec: parameters.codec,
+            occurrence: 0,
+            parameters: Vec::new(),
+            entries: vec![sample_entry(parameters)],
+            size: shown_size(parameters),
+            timescale: timescale_of(parameters),
+        }
+    }
+
     /// A time in microseconds in ticks of this track, rounded to the nearest.
     pub(crate) fn ticks(&self, time_us: i64) -> i64 {
         let product = i128::from(time_us) * i128::from(self.timescale);

@@ -3,10 +3,13 @@
 //! The range is widened to the key frame in force at its start, however long ago that was, since cameras with "smart" codecs send one
 //! in minutes. A run that lost blocks becomes several runs of the movie, so that nothing is decoded across the loss.
 
-use super::movie::{FrameTable, Movie, MovieRun};
+use super::{
+    groups::main_track,
+    movie::{FrameTable, Movie, MovieRun},
+};
 use crate::{
     base::{Micros, TimeRange, UnixMicros},
-    media::{FrameEntry, FrameKind, GapCause, StreamId, TrackId, TrackSet},
+    media::{FrameEntry, FrameKind, GapCause, StreamId, TrackSet},
     store::{
         RunDescription,
         reader::ReadError,
@@ -24,7 +27,7 @@ const LOOK_BACK: [Micros; 4] = [
 ];
 
 /// How far behind the end of a range the next frame is looked for.
-const NEXT_FRAME: Micros = Micros::from_secs(1);
+pub(super) const NEXT_FRAME: Micros = Micros::from_secs(1);
 
 /// A request that cannot be planned.
 #[derive(Debug, thiserror::Error)]
@@ -77,8 +80,11 @@ impl Plan {
             end: range.end + NEXT_FRAME,
         };
         let mut pieces = recordings.blocks(stream, range_with_next).await?;
+        let mut ready = pieces.is_empty()
+            || starts_with_key(&pieces, range.start)
+                && !begins_before(recordings, stream, &pieces, range.start).await?;
         for back in LOOK_BACK {
-            if pieces.is_empty() || starts_with_key(&pieces, range.start) {
+            if ready {
                 break;
             }
             let wide = TimeRange {
@@ -86,6 +92,7 @@ impl Plan {
                 end: range_with_next.end,
             };
             pieces = recordings.blocks(stream, wide).await?;
+            ready = starts_with_key(&pieces, range.start);
         }
         let mut plan = Self {
             range,
@@ -105,21 +112,21 @@ impl Plan {
         let mut before: Option<(UnixMicros, Option<GapCause>)> = None;
         let mut next_number = 0;
         for piece in pieces {
-            let run = piece.piece.run;
+            let run = piece.stretch.run;
             let same_run = before.is_some_and(|(other, _)| other == run);
             for block in piece.blocks {
-                let number = block.row.number;
+                let number = block.number();
                 let first = self.blocks.is_empty();
                 let continues = !first && self.last_run() == Some(run) && number == next_number;
                 if !first && self.last_run() == Some(run) && number < next_number {
-                    // The same block, written a second time after a failed sync.
+                    // The same block, written a second time after a failed sync, or still in memory too.
                     continue;
                 }
                 if !continues {
                     let cause = match before {
                         _ if first => None,
                         Some(_) if same_run => Some(GapCause::Disk),
-                        Some((_, ended)) => Some(ended.unwrap_or(piece.piece.start_cause)),
+                        Some((_, ended)) => Some(ended.unwrap_or(piece.stretch.start_cause)),
                         None => Some(GapCause::Disk),
                     };
                     let Ok(description) = RunDescription::decode(&piece.description) else {
@@ -135,7 +142,7 @@ impl Plan {
                 next_number = number.saturating_add(1);
                 self.blocks.push((self.runs.len() - 1, block));
             }
-            before = Some((run, piece.piece.end_cause));
+            before = Some((run, piece.stretch.end_cause));
         }
     }
 
@@ -148,7 +155,7 @@ impl Plan {
         let start = self.range.start;
         let first_after = self
             .blocks
-            .partition_point(|(_, block)| block.row.first <= start);
+            .partition_point(|(_, block)| block.first() <= start);
         let keep = self.blocks[..first_after].iter().rposition(|(run, block)| {
             let tracks = &self.runs[*run].tracks;
             has_key(tracks, block, start)
@@ -185,6 +192,33 @@ impl Plan {
         }
     }
 
+    /// When what is shown last changed: with its newest frame, which also tells how long the one before lasts; and where the range begins
+    /// before all that is left of `stream`, with what the ring last took. `None` when there is no frame.
+    pub fn last_change(&self, recordings: &Recordings, stream: StreamId) -> Option<UnixMicros> {
+        let newest = self.recorded().map(RecordedBlock::end).max()?;
+        let newest = newest.min(self.range.end + NEXT_FRAME);
+        let bounds = recordings.bounds(stream);
+        let taken = recordings.last_taken();
+        let shrinks = bounds.is_none_or(|(first, _)| self.range.start < first);
+        Some(
+            taken
+                .filter(|_| shrinks)
+                .map_or(newest, |taken| newest.max(taken)),
+        )
+    }
+
+    /// The blocks in order.
+    pub fn recorded(&self) -> impl Iterator<Item = &RecordedBlock> {
+        self.blocks.iter().map(|(_, block)| block)
+    }
+
+    /// Bytes it takes in memory.
+    pub(super) fn weight(&self) -> usize {
+        let blocks = self.blocks.iter();
+        let blocks = blocks.map(|(_, block)| size_of::<usize>() + block.weight());
+        blocks.sum::<usize>() + self.runs.len() * size_of::<PlannedRun>()
+    }
+
     /// The block with this number in the plan.
     pub fn block(&self, number: usize) -> Option<&RecordedBlock> {
         self.blocks.get(number).map(|(_, block)| block)
@@ -201,9 +235,7 @@ impl FrameTable for Plan {
     }
 
     fn visit(&self, block: usize, visit: &mut dyn FnMut(&FrameEntry)) {
-        // The rows came out of a verified chapter: what cannot be unpacked was never packed, and is shown as no frames at all.
-        let frames = self.blocks[block].1.row.frames().unwrap_or_default();
-        frames.iter().for_each(visit);
+        self.blocks[block].1.frames().iter().for_each(visit);
     }
 }
 
@@ -217,23 +249,43 @@ fn starts_with_key(pieces: &[RecordedPiece], start: UnixMicros) -> bool {
     };
     let in_first_run = pieces
         .iter()
-        .filter(|other| other.piece.run == piece.piece.run);
+        .filter(|other| other.stretch.run == piece.stretch.run);
     let mut blocks = in_first_run.flat_map(|piece| &piece.blocks);
     let begins_later = piece
         .blocks
         .first()
-        .is_none_or(|block| block.row.first >= start || block.row.number == 0);
+        .is_none_or(|block| block.first() > start || block.number() == 0);
     begins_later || blocks.any(|block| has_key(&description.tracks, block, start))
+}
+
+/// Whether the frame in force at `start` is in the block before those that were found: how long its last frame lasts is only estimated, so
+/// it may end a little before the next begins.
+async fn begins_before(
+    recordings: &Recordings,
+    stream: StreamId,
+    pieces: &[RecordedPiece],
+    start: UnixMicros,
+) -> Result<bool, ReadError> {
+    let first = pieces.first().and_then(|piece| piece.blocks.first());
+    let Some(first) = first.filter(|block| block.first() > start && block.number() > 0) else {
+        return Ok(false);
+    };
+    let before = TimeRange {
+        start: start - LOOK_BACK[0],
+        end: start + Micros(1),
+    };
+    let before = recordings.blocks(stream, before).await?;
+    let mut blocks = before.iter().flat_map(|piece| &piece.blocks);
+    let follows = |block: &RecordedBlock| {
+        block.run == first.run && block.number().checked_add(1) == Some(first.number())
+    };
+    Ok(blocks.any(follows))
 }
 
 /// Whether the block has a frame of the main track at or before `time` at which decoding can start.
 fn has_key(tracks: &TrackSet, block: &RecordedBlock, time: UnixMicros) -> bool {
-    let video = tracks
-        .tracks
-        .iter()
-        .position(|track| track.codec.is_video());
-    let main = TrackId(video.unwrap_or(0) as u8);
-    let frames = block.row.frames().unwrap_or_default();
+    let main = main_track(tracks);
+    let frames = block.frames();
     frames
         .iter()
         .any(|frame| frame.track == main && frame.kind == FrameKind::Key && frame.time <= time)

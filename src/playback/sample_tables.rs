@@ -161,11 +161,6 @@ impl SampleTables {
         self.end_chunk();
     }
 
-    /// Number of samples.
-    pub(crate) fn samples(&self) -> u32 {
-        self.samples
-    }
-
     /// Bytes of all tables, about.
     pub(crate) fn weight(&self) -> usize {
         self.durations.packed.len()
@@ -289,7 +284,7 @@ mod tests {
         let hours_us = 2 * 3_600_000_000;
         tables.push(&sample(10, hours_us, hours_us, true));
         tables.end(1);
-        assert_eq!(tables.samples(), 2 + 3);
+        assert_eq!(tables.samples, 2 + 3);
         assert_eq!(tables.duration(), hours_us as u64 + 1);
     }
 }

@@ -155,8 +155,7 @@ impl Gathering {
         block: &Arc<TailBlock>,
         known: &HashSet<RunId>,
     ) -> bool {
-        let mut order: Vec<u32> = (0..block.frames.len() as u32).collect();
-        order.sort_by_key(|index| block.frames[*index as usize].track);
+        let order = block.payload_order();
         let mut table = Vec::new();
         if !block.frames.is_empty() {
             let entries: Vec<FrameEntry> = order

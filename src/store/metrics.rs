@@ -21,12 +21,20 @@ pub struct VolumeMetrics {
     pub segments_taken: IntCounter,
     /// Failed writes and syncs.
     pub failures: IntCounter,
+    /// Reads for playback and export.
+    pub reads: IntCounter,
+    /// Chapters that needed no read because they were in memory.
+    pub chapters_from_memory: IntCounter,
     /// Bytes read for playback, export and checks.
     pub read_bytes: IntCounter,
     /// Blocks that failed verification when read.
     pub damaged: IntCounter,
     /// Slots of the slab in use.
     pub slots_in_use: IntGauge,
+    /// The writer's queue: bytes of finished blocks that no batch holds yet.
+    pub waiting_bytes: IntGauge,
+    /// The disk's queue: writes, syncs and reads handed to it and not done.
+    pub disk_requests: IntGauge,
     /// 1 while the volume takes recordings.
     pub up: IntGauge,
 }
@@ -74,6 +82,14 @@ impl VolumeMetrics {
                 "Segments taken by the ring",
             ),
             failures: counter("nvring_volume_failures_total", "Failed writes and syncs"),
+            reads: counter(
+                "nvring_volume_reads_total",
+                "Reads handed to the disk for playback and export",
+            ),
+            chapters_from_memory: counter(
+                "nvring_volume_chapters_from_memory_total",
+                "Chapters that needed no read because they were in memory",
+            ),
             read_bytes: counter(
                 "nvring_volume_read_bytes_total",
                 "Bytes read for playback, export and checks",
@@ -86,6 +102,14 @@ impl VolumeMetrics {
                 "nvring_volume_slots_in_use",
                 "Slots of the write slab in use",
             ),
+            waiting_bytes: gauge(
+                "nvring_volume_waiting_bytes",
+                "Bytes of finished blocks that no batch holds yet: the writer's queue",
+            ),
+            disk_requests: gauge(
+                "nvring_volume_disk_requests",
+                "Writes, syncs and reads handed to the disk and not done: the disk's queue",
+            ),
             up: gauge("nvring_volume_up", "1 while the volume takes recordings"),
         }
     }
@@ -95,7 +119,7 @@ impl VolumeMetrics {
     /// # Errors
     /// When a volume of the same name is registered already.
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
-        let all: [Box<dyn Collector>; 12] = [
+        let all: [Box<dyn Collector>; 16] = [
             Box::new(self.write_seconds.clone()),
             Box::new(self.sync_seconds.clone()),
             Box::new(self.writes.clone()),
@@ -104,9 +128,13 @@ impl VolumeMetrics {
             Box::new(self.media_bytes.clone()),
             Box::new(self.segments_taken.clone()),
             Box::new(self.failures.clone()),
+            Box::new(self.reads.clone()),
+            Box::new(self.chapters_from_memory.clone()),
             Box::new(self.read_bytes.clone()),
             Box::new(self.damaged.clone()),
             Box::new(self.slots_in_use.clone()),
+            Box::new(self.waiting_bytes.clone()),
+            Box::new(self.disk_requests.clone()),
             Box::new(self.up.clone()),
         ];
         all.into_iter().try_for_each(|one| registry.register(one))

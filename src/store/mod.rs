@@ -11,6 +11,8 @@ pub mod tail;
 
 pub mod ring;
 
+pub mod forecast;
+
 pub mod batch;
 
 pub mod index;
@@ -27,9 +29,15 @@ pub mod volume_error;
 
 pub mod reader;
 
+mod chapter_cache;
+
 pub mod runs;
 
+pub mod days;
+
 pub mod recordings;
+
+pub mod lives;
 
 pub mod metrics;
 

@@ -13,6 +13,7 @@ use crate::{
     media::StreamId,
     store::{
         memory,
+        recordings::Recordings,
         recovery::{Progress, RecoveryReport},
         remains,
         tail::{Tail, TailBudget, TailLimits},
@@ -112,6 +113,8 @@ struct Mounted {
     shared: Arc<VolumeShared>,
     pool: String,
     thread: Option<JoinHandle<()>>,
+    /// Ends when the writer is gone and its last checkpoint is written.
+    checkpoints: Option<JoinHandle<()>>,
 }
 
 /// All volumes of a recorder.
@@ -183,7 +186,8 @@ impl Store {
                 let _ = sender.send(covered);
             }),
         );
-        spawn_checkpoints(Arc::clone(&shared), checkpoints).map_err(thread_error(&spec.path))?;
+        let checkpoints = spawn_checkpoints(Arc::clone(&shared), checkpoints)
+            .map_err(thread_error(&spec.path))?;
         let (stop, clock, store) = (
             Arc::clone(&self.stop),
             Arc::clone(&self.clock),
@@ -200,6 +204,7 @@ impl Store {
             shared,
             pool: spec.pool.clone(),
             thread: Some(thread),
+            checkpoints: Some(checkpoints),
         });
         Ok(report)
     }
@@ -244,6 +249,7 @@ impl Store {
         let Some((tail, _)) = self.streams().remove(&stream) else {
             return;
         };
+        tail.retire();
         for volume in self.shared_volumes() {
             volume.release(&tail);
         }
@@ -262,6 +268,11 @@ impl Store {
         self.streams()
             .get(&stream)
             .map(|(tail, _)| Arc::clone(tail))
+    }
+
+    /// What the volumes and the tails hold, for readers.
+    pub fn recordings(&self) -> Recordings {
+        Recordings::new(self.shared_volumes()).with_tails(self.tails())
     }
 
     /// Bytes all tails hold.
@@ -308,16 +319,17 @@ impl Store {
         }
     }
 
-    /// Makes all frames durable and stops the writers. Runs must have been ended.
+    /// Makes all frames durable, stops the writers, and writes a checkpoint of each index, so that the next start has little to read (L11).
+    /// Runs must have been ended.
     pub fn close(&self) {
         self.stop.store(true, Ordering::Release);
-        let threads: Vec<_> = self
-            .volumes()
-            .iter_mut()
-            .filter_map(|mounted| mounted.thread.take())
-            .collect();
-        for thread in threads {
-            thread.thread().unpark();
+        let (mut writers, mut checkpoints) = (Vec::new(), Vec::new());
+        for mounted in self.volumes().iter_mut() {
+            writers.extend(mounted.thread.take());
+            checkpoints.extend(mounted.checkpoints.take());
+        }
+        writers.iter().for_each(|writer| writer.thread().unpark());
+        for thread in writers.into_iter().chain(checkpoints) {
             let _ = thread.join();
         }
     }
@@ -469,7 +481,7 @@ fn run_writer(
 fn spawn_checkpoints(
     shared: Arc<VolumeShared>,
     covered: mpsc::Receiver<Generation>,
-) -> std::io::Result<()> {
+) -> std::io::Result<JoinHandle<()>> {
     let run = move || {
         while let Ok(mut newest) = covered.recv() {
             while let Ok(newer) = covered.try_recv() {
@@ -483,5 +495,4 @@ fn spawn_checkpoints(
     thread::Builder::new()
         .name("volume-index".into())
         .spawn(run)
-        .map(drop)
 }

@@ -4,7 +4,7 @@
 //! back is the block that was asked for or an error that says what became of it.
 
 use crate::{
-    disk::{AlignedBuffer, Completion, Operation, Request},
+    disk::{Completion, Operation, Request},
     format::{
         DecodeError,
         block::{Address, Block, BlockKind},
@@ -14,15 +14,20 @@ use crate::{
     },
     media::{FrameEntry, StreamId},
     store::{
+        chapter_cache::ReadChapter,
         index::{Piece, PieceSource},
         io::covering,
+        tail::TailBlock,
         volume::VolumeShared,
     },
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
 
 /// Reads in flight at once on one volume: playback never fills the disk's queue (L4).
 pub const READS_MAX: usize = 8;
+/// Buffers of reads that are over, kept for the next ones: as many as are in flight, and as many again on their way to clients.
+pub const SPARE_BUFFERS: usize = 2 * READS_MAX;
 
 /// What was asked for cannot be given.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +85,23 @@ pub struct BlockBytes {
 }
 
 impl BlockBytes {
+    /// A block that is still in memory, in one piece, as it will be read back.
+    pub(crate) fn of_tail(block: &TailBlock) -> Self {
+        let mut payload = BytesMut::with_capacity(block.bytes);
+        let mut offsets = Vec::with_capacity(block.frames.len());
+        for index in block.payload_order() {
+            offsets.push(payload.len());
+            for part in block.frames[index as usize].data.parts() {
+                payload.extend_from_slice(part);
+            }
+        }
+        Self {
+            frames: block.entries(),
+            payload: payload.freeze(),
+            offsets,
+        }
+    }
+
     /// The bytes of frame number `index`.
     ///
     /// # Panics
@@ -113,8 +135,8 @@ impl VolumeShared {
                     stream,
                     run: piece.run,
                 };
-                let (description, chapter) = self.read_chapter(run, piece.number, place).await?;
-                (description, chapter.rows)
+                let read = self.read_chapter(run, piece.number, place).await?;
+                (read.description.clone(), read.chapter.rows.clone())
             }
         };
         let index = self.index();
@@ -122,18 +144,35 @@ impl VolumeShared {
         Ok((packed, rows))
     }
 
+    /// The chapter at `place`, from memory where it was read lately.
     async fn read_chapter(
         &self,
         run: RunId,
         number: u32,
         place: &Place,
-    ) -> Result<(Bytes, Chapter), ReadError> {
+    ) -> Result<Arc<ReadChapter>, ReadError> {
+        if let Some(read) = self.chapters.get(place, run, number) {
+            self.metrics.chapters_from_memory.inc();
+            return Ok(read);
+        }
         let bytes = self.read_place(place).await?;
         let address = Address::of(self.superblock.volume, place);
         let damaged = |source| self.damaged("chapter", place, source);
         let chapter = Chapter::decode(&bytes, address, run, number).map_err(damaged)?;
         let block = Block::verify_place(&bytes, address).map_err(damaged)?;
-        Ok((bytes.slice_ref(block.description()), chapter))
+        let read = Arc::new(ReadChapter {
+            // A copy: a slice would hold all of the read's memory for as long as the chapter is kept.
+            description: Bytes::copy_from_slice(block.description()),
+            chapter,
+            len: place.len,
+        });
+        self.chapters.keep(place, &read);
+        Ok(read)
+    }
+
+    /// Forgets the chapters in memory, so that the next look at each reads the disk: for measuring.
+    pub fn forget_chapters(&self) {
+        self.chapters.clear();
     }
 
     /// Reads and verifies the block of `row`, all of its frames.
@@ -169,9 +208,14 @@ impl VolumeShared {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let operation = Operation::Read {
             offset: start,
-            buffer: AlignedBuffer::new(len),
+            buffer: self.buffers.take(len),
         };
-        let done = Box::new(move |completion: Completion| drop(sender.send(completion)));
+        let queue = self.metrics.disk_requests.clone();
+        queue.inc();
+        let done = Box::new(move |completion: Completion| {
+            queue.dec();
+            drop(sender.send(completion));
+        });
         self.disk.submit(Request {
             file,
             operation,
@@ -180,6 +224,7 @@ impl VolumeShared {
         let completion = receiver
             .await
             .map_err(|_| io(std::io::Error::other("the volume is closed")))?;
+        self.metrics.reads.inc();
         self.metrics.read_bytes.inc_by(len as u64);
         if !self.index().is_live(place.segment, place.generation) {
             return Err(overwritten());

@@ -4,6 +4,8 @@
 use crate::{
     format::{
         PAGE,
+        block::Address,
+        chapter::Chapter,
         directory::DirectoryTrailer,
         index::Checkpoint,
         place::{Generation, SegmentNumber},
@@ -17,7 +19,7 @@ use crate::{
         ring::{SegmentLife, order},
         volume::Files,
         walk::{Contents, Walk},
-        writer::OpenSegment,
+        writer::{OpenSegment, PreviousSegment},
     },
 };
 use bytes::Bytes;
@@ -48,6 +50,8 @@ pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 /// Where the log goes on, and the highest session seen anywhere.
 pub(crate) struct Recovered {
     pub(crate) segment: Option<OpenSegment>,
+    /// The newest segment and how it was left, for the header of the next.
+    pub(crate) previous: PreviousSegment,
     pub(crate) session: u64,
     pub(crate) report: RecoveryReport,
 }
@@ -81,6 +85,7 @@ pub(crate) fn recover(
     let whole = replay.len() as u64;
     let mut listing = Listing::default();
     let mut segment = None;
+    let mut previous = newest_life(&lives, covered);
     for (done, number) in replay.iter().enumerate() {
         progress(done as u64, whole);
         let life = lives[*number as usize];
@@ -88,7 +93,9 @@ pub(crate) fn recover(
             continue;
         };
         let newest = done + 1 == replay.len() && !life.quarantined;
-        let durable = !(newest && sync) || io::sync(files.disk(), file).is_ok();
+        // Others that are not sealed were given up.
+        let unsynced = sync && (newest || life.quarantined);
+        let durable = !unsynced || io::sync(files.disk(), file).is_ok();
         let contents = Walk::new(
             files.disk(),
             file,
@@ -109,8 +116,12 @@ pub(crate) fn recover(
         } else {
             None
         };
-        listing.add(contents.items, covered);
+        if newest && contents.sealed {
+            previous.2 = SegmentEnd::Sealed;
+        }
+        listing.add(files, contents.items, covered);
     }
+    report.dropped += listing.damaged;
     report.unlisted = listing.enter(index);
     progress(whole, whole);
     let newest = lives
@@ -120,9 +131,22 @@ pub(crate) fn recover(
         .unwrap_or(0);
     Recovered {
         segment,
+        previous,
         session: newest.max(files.superblock().session),
         report,
     }
+}
+
+/// The newest segment, as far as it can be told before it is read: the index covers what was sealed.
+fn newest_life(lives: &[SegmentLife], covered: Generation) -> PreviousSegment {
+    let newest = (0..).zip(lives).max_by_key(|(_, life)| life.generation);
+    let (number, life) = newest.expect("a volume has segments");
+    let end = match (life.quarantined, life.generation < covered) {
+        (true, _) => SegmentEnd::Abandoned,
+        (false, true) => SegmentEnd::Sealed,
+        (false, false) => SegmentEnd::Unknown,
+    };
+    (life.generation, number, end)
 }
 
 /// R3: the segments that were taken since the index was written. False when they do not hang together, or when the record of a life is
@@ -212,20 +236,32 @@ fn enter_headers(index: &mut Index, found: &[SegmentHeader]) {
         };
         (header.segment, life, header.taken_us)
     }));
-    let abandoned: Vec<SegmentNumber> = found
-        .iter()
-        .filter(|header| header.previous_end == SegmentEnd::Abandoned)
-        .map(|header| header.previous)
-        .filter(|(generation, number)| {
-            let life = index.lives().get(*number as usize);
-            life.is_some_and(|life| life.generation == *generation)
-        })
-        .map(|(_, number)| number)
-        .collect();
-    index.give_up(&abandoned);
+    let given_up = given_up(index.lives(), found);
+    index.give_up(&given_up);
     for header in found {
         index.life_is_durable(header.segment);
     }
+}
+
+/// The segments that were given up, as the headers tell: one says so of the segment before it; and where the segment before it was taken
+/// again, which is done to the lowest generation, all lower ones that are still there had been left out.
+fn given_up(lives: &[SegmentLife], found: &[SegmentHeader]) -> Vec<SegmentNumber> {
+    let life_of = |number: SegmentNumber| lives.get(number as usize).map(|life| life.generation);
+    let taken_again = found.iter().map(|header| header.previous);
+    let taken_again = taken_again.filter(|(before, number)| life_of(*number) > Some(*before));
+    let passed = taken_again.map(|(generation, _)| generation).max();
+    let passed = passed.unwrap_or_default();
+    let numbered = (0..).zip(lives);
+    let lower = numbered
+        .filter(|(_, life)| life.generation > Generation::NONE && life.generation < passed)
+        .map(|(number, _)| number);
+    let abandoned = found
+        .iter()
+        .filter(|header| header.previous_end == SegmentEnd::Abandoned)
+        .map(|header| header.previous)
+        .filter(|(generation, number)| life_of(*number) == Some(*generation))
+        .map(|(_, number)| number);
+    abandoned.chain(lower).collect()
 }
 
 /// Why a header gives no life.
@@ -298,20 +334,28 @@ struct Listing {
     blocks: BTreeMap<RunId, BTreeMap<u32, BlockRow>>,
     /// Chapters that the index does not have yet.
     chapters: Vec<(RunId, ChapterRow)>,
+    /// Why a run ended, where the chapter that said so is damaged.
+    ends: HashMap<RunId, GapCause>,
+    /// Chapters that are damaged: their blocks are listed anew.
+    damaged: u32,
 }
 
 impl Listing {
-    fn add(&mut self, items: Vec<Item>, covered: Generation) {
+    fn add(&mut self, files: &Files, items: Vec<Item>, covered: Generation) {
         for item in items {
             match item {
                 Item::Description(run, packed) => drop(self.descriptions.insert(run, packed)),
                 Item::Block(run, row) => {
                     drop(self.blocks.entry(run).or_default().insert(row.number, row))
                 }
-                Item::Chapter(run, row) if row.place.generation >= covered => {
+                Item::Chapter(_, row) if row.place.generation < covered => {}
+                Item::Chapter(run, row) if is_intact(files, run, &row) => {
                     self.chapters.push((run, row))
                 }
-                Item::Chapter(..) => {}
+                Item::Chapter(run, row) => {
+                    self.damaged += 1;
+                    self.ends.extend(row.end_cause.map(|cause| (run, cause)));
+                }
             }
         }
     }
@@ -336,14 +380,29 @@ impl Listing {
             let Some(run) = index_run(id, &self.descriptions) else {
                 continue;
             };
+            let last = rows.keys().next_back().copied().unwrap_or_default();
             for row in rows.into_values() {
                 unlisted += 1;
                 index.add_block(&run, row);
             }
-            index.end_run(id, GapCause::Restart);
+            let chapters = index.chapters_of(id);
+            let goes_on = chapters.iter().any(|(number, _)| *number > last);
+            let cause = self.ends.get(&id).copied().unwrap_or(GapCause::Restart);
+            index.end_run(id, (!goes_on).then_some(cause));
         }
         unlisted
     }
+}
+
+/// Whether a chapter is what was written. A directory tells of it long after: entered with rot in it, it would hide its blocks.
+fn is_intact(files: &Files, run: RunId, row: &ChapterRow) -> bool {
+    let place = &row.place;
+    let bytes = files
+        .segment(place.segment)
+        .ok()
+        .and_then(|file| io::read(files.disk(), file, place.offset, place.len as usize).ok());
+    let address = Address::of(files.superblock().volume, place);
+    bytes.is_some_and(|bytes| Chapter::decode(&bytes, address, run, row.number).is_ok())
 }
 
 fn index_run(id: RunId, descriptions: &HashMap<RunId, Bytes>) -> Option<IndexRun> {
@@ -356,4 +415,55 @@ fn index_run(id: RunId, descriptions: &HashMap<RunId, Bytes>) -> Option<IndexRun
         start_cause,
         packed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Segments 0 and 1 failed, one told by its follower and one whose follower's header is gone; 2 and 3 have been taken in turn since.
+    #[test]
+    fn headers_tell_which_segments_were_given_up() {
+        let life = |generation, quarantined| SegmentLife {
+            generation: Generation(generation),
+            quarantined,
+        };
+        let header = |segment, generation, previous: (u64, u32), previous_end| SegmentHeader {
+            segment,
+            generation: Generation(generation),
+            previous: (Generation(previous.0), previous.1),
+            previous_end,
+            ring: true,
+            taken_us: 0,
+        };
+        let lives = [
+            life(3, false),
+            life(8, false),
+            life(9, false),
+            life(7, false),
+            life(0, false),
+        ];
+        let found = [
+            header(0, 3, (2, 3), SegmentEnd::Sealed),
+            header(1, 8, (7, 3), SegmentEnd::Sealed),
+            header(2, 9, (8, 1), SegmentEnd::Abandoned),
+            header(3, 7, (6, 2), SegmentEnd::Sealed),
+        ];
+        assert_eq!(given_up(&lives, &found), [1, 0]);
+        // In a ring that lost nothing the oldest names one that was taken again, and nothing is lower.
+        let lives = [life(3, false), life(4, false), life(5, false)];
+        let found = [
+            header(0, 3, (2, 2), SegmentEnd::Sealed),
+            header(1, 4, (3, 0), SegmentEnd::Sealed),
+            header(2, 5, (4, 1), SegmentEnd::Unknown),
+        ];
+        assert!(given_up(&lives, &found).is_empty());
+        // A header that did not reach the disk leaves the old life, which nobody has passed.
+        let lives = [life(3, false), life(4, false), life(2, false)];
+        let found = [
+            header(0, 3, (2, 2), SegmentEnd::Sealed),
+            header(1, 6, (5, 2), SegmentEnd::Abandoned),
+        ];
+        assert!(given_up(&lives, &found).is_empty());
+    }
 }

@@ -4,8 +4,8 @@
 //! `Writer` to be driven by a thread (`pool`) or by the simulation. Opening for reading changes no byte.
 
 use crate::{
-    base::{Clock, time::TimeRange, units::ByteSize},
-    disk::{Disk, DiskError, FileId},
+    base::{Clock, UnixMicros, time::TimeRange, units::ByteSize},
+    disk::{Disk, DiskError, FileId, SpareBuffers},
     format::{
         DecodeError, PAGE,
         place::{Generation, SegmentNumber},
@@ -14,14 +14,16 @@ use crate::{
     },
     media::StreamId,
     store::{
-        index::{Index, IndexMemory, Piece, StreamName},
+        chapter_cache::ChapterCache,
+        forecast::Forecast,
+        index::{Index, IndexMemory, Piece, PieceKey, StreamName, Window},
         io,
         metrics::VolumeMetrics,
-        reader::READS_MAX,
+        reader::{READS_MAX, SPARE_BUFFERS},
         recovery::{Progress, RecoveryReport, recover},
         ring::Ring,
         tail::{Tail, TailBlock},
-        writer::{OpenSegment, Writer, WriterOptions},
+        writer::{OpenSegment, PreviousSegment, Writer, WriterOptions},
     },
 };
 use std::{
@@ -118,6 +120,8 @@ pub struct VolumeShared {
     released: Mutex<Vec<Arc<Tail>>>,
     failed: AtomicBool,
     pub(crate) reads: tokio::sync::Semaphore,
+    pub(crate) buffers: Arc<SpareBuffers>,
+    pub(crate) chapters: ChapterCache,
 }
 
 impl std::fmt::Debug for VolumeShared {
@@ -196,6 +200,29 @@ impl VolumeShared {
         self.index().pieces(stream, range)
     }
 
+    /// When the ring is expected to come to each life; `None` when nothing is recorded here or too little is known.
+    pub fn forecast(&self, now: UnixMicros) -> Option<Forecast> {
+        if self.has_failed() {
+            return None;
+        }
+        self.index().forecast(now)
+    }
+
+    /// Between which pieces of a stream `range` lies.
+    pub(crate) fn window(&self, stream: StreamId, range: TimeRange) -> Window {
+        self.index().window(stream, range)
+    }
+
+    /// The pieces of a stream between `ends`, and what stands next to them.
+    pub(crate) fn pieces_around(&self, stream: StreamId, ends: (PieceKey, PieceKey)) -> Vec<Piece> {
+        self.index().pieces_around(stream, ends)
+    }
+
+    /// First and last instant recorded of a stream.
+    pub fn bounds(&self, stream: StreamId) -> Option<(UnixMicros, UnixMicros)> {
+        self.index().bounds(stream)
+    }
+
     /// The streams that have recordings here.
     pub fn streams(&self) -> Vec<(StreamId, StreamName)> {
         self.index().streams()
@@ -211,7 +238,11 @@ impl VolumeShared {
             (index.begin_checkpoint(covered), index.flusher())
         };
         flush()?;
-        self.index_mut().finish_checkpoint(checkpoint);
+        let flush = {
+            let mut index = self.index_mut();
+            index.finish_checkpoint(checkpoint);
+            index.flusher()
+        };
         flush()
     }
 }
@@ -353,6 +384,7 @@ pub struct Opened {
     pub report: RecoveryReport,
     ring: Ring,
     segment: Option<OpenSegment>,
+    previous: PreviousSegment,
 }
 
 /// Whether a volume may be changed.
@@ -409,7 +441,7 @@ pub fn open(
             source,
         })?;
     }
-    let (segment, report) = (recovered.segment, recovered.report);
+    let (segment, previous, report) = (recovered.segment, recovered.previous, recovered.report);
     let files = Files {
         superblock: superblock.clone(),
         ..files
@@ -430,26 +462,36 @@ pub fn open(
         released: Mutex::new(Vec::new()),
         failed: AtomicBool::new(false),
         reads: tokio::sync::Semaphore::new(READS_MAX),
+        buffers: SpareBuffers::new(SPARE_BUFFERS),
+        chapters: ChapterCache::new(),
     });
     Ok(Opened {
         shared,
         report,
         ring,
         segment,
+        previous,
     })
 }
 
 impl Opened {
-    /// The writer of a volume opened for writing. `on_seal`: see `Writer`.
+    /// The writer of a volume opened for writing. `on_covered`: see `Writer`.
     pub fn into_writer(
         self,
         options: WriterOptions,
-        on_seal: Box<dyn FnMut(Generation) + Send>,
+        on_covered: Box<dyn FnMut(Generation) + Send>,
     ) -> Writer {
         assert!(
             (1..=DEPTH_MAX).contains(&options.depth),
             "the depth is bounded"
         );
-        Writer::new(self.shared, options, self.ring, self.segment, on_seal)
+        Writer::new(
+            self.shared,
+            options,
+            self.ring,
+            self.segment,
+            self.previous,
+            on_covered,
+        )
     }
 }

@@ -54,6 +54,8 @@ pub struct Contents {
     pub open: Option<LogEnd>,
     /// Blocks and chapters that were left out.
     pub dropped: u32,
+    /// Whether it has an intact directory.
+    pub sealed: bool,
 }
 
 /// Where the log of an unsealed segment ends.
@@ -117,6 +119,7 @@ impl<'a> Walk<'a> {
                 items,
                 open: None,
                 dropped: 0,
+                sealed: true,
             },
             Directory::None => self.log(),
             // It was sealed, or may have been: nothing may be appended that an intact directory would hide.
@@ -298,6 +301,7 @@ impl<'a> Walk<'a> {
             items,
             open: (!self.unreadable.get()).then_some(end),
             dropped,
+            sealed: false,
         }
     }
 

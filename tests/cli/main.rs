@@ -4,10 +4,16 @@
 
 mod site;
 
+mod process;
+
 mod cameras;
+
+mod demo;
 
 mod secrets;
 
 mod server;
+
+mod unrecorded;
 
 mod usage;

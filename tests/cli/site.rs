@@ -154,6 +154,8 @@ pub(crate) fn status() -> Status {
         data_dir: "/data".into(),
         http: Some("127.0.0.1:8080".into()),
         rtsp: None,
+        rtsps: None,
+        mediamtx: None,
         volumes: vec![VolumeStatus {
             path: "/disk1".into(),
             pool: "Trường học".into(),

@@ -13,6 +13,7 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
@@ -59,7 +60,7 @@ fn film(path: &Path, video: &[&str]) {
     ffmpeg(&arguments);
 }
 
-fn serve(mounts: &[(&str, &Path)]) -> (Camera, u16) {
+fn serve(mounts: &[(&str, &Path)], reports: &Path) -> (Camera, u16) {
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -68,6 +69,7 @@ fn serve(mounts: &[(&str, &Path)]) -> (Camera, u16) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/gst-camera.py");
     let mut command = Command::new("/usr/bin/python3");
     command.arg(script).arg(port.to_string());
+    command.arg("--reports").arg(reports);
     for (name, path) in mounts {
         command.arg(format!("{name}={}", path.display()));
     }
@@ -85,7 +87,7 @@ fn serve(mounts: &[(&str, &Path)]) -> (Camera, u16) {
 }
 
 /// The NAL units of an elementary stream (ffmpeg repeats what it finds in the container's head, so there must be no SEI in it:
-/// `info=0`) but parameter sets and delimiters, which RTP payloaders repeat and drop as they like.
+/// `info=0`).
 fn source_units(codec: nal::Codec, clip: &Path) -> Vec<Vec<u8>> {
     let (filter, suffix) = match codec {
         nal::Codec::H264 => ("h264_mp4toannexb", "264"),
@@ -104,10 +106,14 @@ fn source_units(codec: nal::Codec, clip: &Path) -> Vec<Vec<u8>> {
     ];
     ffmpeg(&[&arguments[..], &[stream.to_str().unwrap()]].concat());
     let bytes = std::fs::read(stream).unwrap();
-    let units = nal::annexb(&bytes)
-        .into_iter()
-        .map(|range| bytes[range].to_vec());
-    units.filter(|unit| is_content(codec, unit)).collect()
+    let units = nal::annexb(&bytes).into_iter();
+    units.map(|range| bytes[range].to_vec()).collect()
+}
+
+/// All but parameter sets and delimiters, which RTP payloaders repeat and drop as they like.
+fn content(codec: nal::Codec, units: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let content = units.iter().filter(|unit| is_content(codec, unit));
+    content.cloned().collect()
 }
 
 fn is_content(codec: nal::Codec, unit: &[u8]) -> bool {
@@ -117,17 +123,49 @@ fn is_content(codec: nal::Codec, unit: &[u8]) -> bool {
     }
 }
 
-fn stored_units(codec: nal::Codec, run: &ReadRun) -> Vec<Vec<u8>> {
-    let mut units = Vec::new();
-    for frame in run.frames.iter().filter(|frame| frame.entry.track.0 == 0) {
-        for range in nal::length_prefixed(&frame.bytes).expect("frames are length-prefixed") {
-            let unit = frame.bytes[range].to_vec();
-            if is_content(codec, &unit) {
-                units.push(unit);
-            }
+/// The NAL units of each stored picture.
+fn stored_pictures(run: &ReadRun) -> Vec<Vec<Vec<u8>>> {
+    let pictures = run.frames.iter().filter(|frame| frame.entry.track.0 == 0);
+    let pictures = pictures.map(|frame| {
+        let units = nal::length_prefixed(&frame.bytes).expect("frames are length-prefixed");
+        let units = units.into_iter().map(|range| frame.bytes[range].to_vec());
+        units.collect()
+    });
+    pictures.collect()
+}
+
+/// Every parameter set stored is one of the source's, byte for byte, and each IDR picture has one of each kind in front of it, as the
+/// payloader sends them.
+fn assert_parameter_sets(
+    codec: nal::Codec,
+    pictures: &[Vec<Vec<u8>>],
+    source: &[Vec<u8>],
+    what: &str,
+) {
+    let kind = |unit: &[u8]| match codec {
+        nal::Codec::H264 => unit[0] & 31,
+        nal::Codec::H265 => (unit[0] >> 1) & 63,
+    };
+    let (wanted, idr): (&[u8], &[u8]) = match codec {
+        nal::Codec::H264 => (&[7, 8], &[5]),
+        nal::Codec::H265 => (&[32, 33, 34], &[19, 20]),
+    };
+    for (number, units) in pictures.iter().enumerate() {
+        let sets = units.iter().filter(|unit| wanted.contains(&kind(unit)));
+        let sets: Vec<_> = sets.collect();
+        for set in &sets {
+            assert!(
+                source.contains(set),
+                "{what}: {set:02x?} of picture {number}"
+            );
+        }
+        let is_idr = units.iter().any(|unit| idr.contains(&kind(unit)));
+        assert!(is_idr || number > 0, "{what}: the first is one");
+        for one in wanted.iter().filter(|_| is_idr) {
+            let given = sets.iter().any(|set| kind(set) == *one);
+            assert!(given, "{what}: no unit of type {one} in picture {number}");
         }
     }
-    units
 }
 
 /// `stored` is the endless repetition of `source` from some place on. At the seam up to `seam` units of each end may be left out: where an
@@ -187,7 +225,8 @@ fn every_nal_unit_and_sound_frame_stored_is_the_source_of_a_gstreamer_camera() {
         .zip(&paths)
         .map(|((name, ..), path)| (*name, path.as_path()))
         .collect();
-    let (_camera, port) = serve(&mounts);
+    let reports = folder.path().join("reports");
+    let (_camera, port) = serve(&mounts, &reports);
     let rig = Rig::new();
     let specs = clips.iter().enumerate().map(|(i, (name, ..))| {
         let mut spec = spec(
@@ -204,14 +243,17 @@ fn every_nal_unit_and_sound_frame_stored_is_the_source_of_a_gstreamer_camera() {
     for (name, ..) in &clips {
         rig.wait_frames(name, 450);
     }
+    assert_reported(&reports);
     rig.supervisor.stop();
     rig.store.close();
     let recordings = Recordings::new(rig.store.shared_volumes());
     for (i, ((name, codec, _), path)) in clips.iter().zip(&paths).enumerate() {
         let (runs, _) = read(&recordings, StreamId([i as u8 + 1; 16]));
         assert_eq!(causes(&runs), [GapCause::Enrolled], "{name}");
-        let units = stored_units(*codec, &runs[0]);
-        assert_repeats(&units, &source_units(*codec, path), 0, name);
+        let (pictures, source) = (stored_pictures(&runs[0]), source_units(*codec, path));
+        assert_parameter_sets(*codec, &pictures, &source, name);
+        let units = content(*codec, &pictures.concat());
+        assert_repeats(&units, &content(*codec, &source), 0, name);
         let tracks = &runs[0].description.tracks.tracks;
         assert_eq!(tracks[1].codec, Codec::Aac, "{name}");
         let frames = runs[0]
@@ -220,6 +262,29 @@ fn every_nal_unit_and_sound_frame_stored_is_the_source_of_a_gstreamer_camera() {
             .filter(|frame| frame.entry.track.0 == 1);
         let sound: Vec<_> = frames.map(|frame| frame.bytes.to_vec()).collect();
         assert_repeats(&sound, &source_sound(path), 4, name);
+    }
+}
+
+/// Goal: a camera whose packets travel by UDP hears of them: nothing is lost, and its own reports have come (RFC 3550 §6.4.2).
+fn assert_reported(reports: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    loop {
+        let text = std::fs::read_to_string(reports).unwrap();
+        let lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let lines: Vec<serde_json::Value> = lines.collect();
+        if let Some(report) = lines.iter().find(|report| report["rb-lsr"] != 0) {
+            assert_eq!(report["rb-packetslost"], 0, "{report}");
+            // In 1/65536 s; a time that is not the one there and back is somewhere in eighteen hours.
+            assert!(
+                report["rb-round-trip"].as_u64() < Some(10 << 16),
+                "{report}"
+            );
+            return;
+        }
+        assert!(Instant::now() < deadline, "no report came: {text}");
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -12,5 +12,7 @@ mod changes;
 mod clean;
 mod faults;
 mod gstreamer;
+mod keep_alive;
+mod refusals;
 mod rig;
 mod secrets;

@@ -201,8 +201,8 @@ pub(crate) fn read(recordings: &Recordings, stream: StreamId) -> (Vec<ReadRun>, 
         let mut runs: Vec<ReadRun> = Vec::new();
         let mut last = None;
         for piece in recordings.blocks(stream, TimeRange::ALL).await.unwrap() {
-            if last != Some(piece.piece.run) {
-                last = Some(piece.piece.run);
+            if last != Some(piece.stretch.run) {
+                last = Some(piece.stretch.run);
                 runs.push(ReadRun {
                     description: RunDescription::decode(&piece.description).unwrap(),
                     end_cause: None,
@@ -210,7 +210,7 @@ pub(crate) fn read(recordings: &Recordings, stream: StreamId) -> (Vec<ReadRun>, 
                 });
             }
             let run = runs.last_mut().unwrap();
-            run.end_cause = piece.piece.end_cause;
+            run.end_cause = piece.stretch.end_cause;
             for block in piece.blocks {
                 let block = block.read().await.unwrap();
                 for (index, entry) in block.frames.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use crate::{
     camera::{START, film, tone},
-    pictures::X264_PYRAMID,
+    encoders::X264_PYRAMID,
     recording::Recording,
 };
 use nvring::{

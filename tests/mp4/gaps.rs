@@ -3,7 +3,7 @@
 use crate::{
     assert_readers_are_silent,
     camera::{Feed, START, film, frame_time, picture_md5s, tone, tool},
-    pictures::X264_PYRAMID,
+    encoders::X264_PYRAMID,
     recording::Recording,
     write,
 };
@@ -20,7 +20,7 @@ use std::{fs::File, path::Path};
 const HOUR: i64 = 3_600_000_000;
 
 /// Two runs of 2 s from different encoders, an hour apart.
-fn two_runs(first: &Feed, second: &Feed, sound: &Feed) -> Recording {
+pub(crate) fn two_runs(first: &Feed, second: &Feed, sound: &Feed) -> Recording {
     let mut recording = Recording::default();
     recording.run(&[first, sound], None, 0, |time| time < frame_time(50));
     recording.run(&[second, sound], Some(GapCause::CameraLost), HOUR, |time| {
@@ -30,7 +30,7 @@ fn two_runs(first: &Feed, second: &Feed, sound: &Feed) -> Recording {
 }
 
 /// Presentation times in microseconds of the packets of a stream, in order.
-fn times(path: &Path, stream: &str) -> Vec<i64> {
+pub(crate) fn times(path: &Path, stream: &str) -> Vec<i64> {
     let path = path.to_str().unwrap();
     let probe = [
         "-v",
@@ -46,7 +46,10 @@ fn times(path: &Path, stream: &str) -> Vec<i64> {
     let (out, _) = tool("ffprobe", &probe);
     let mut times: Vec<i64> = out
         .lines()
-        .map(|line| (line.trim_end_matches(',').parse::<f64>().unwrap() * 1e6).round() as i64)
+        .map(|line| line.trim_end_matches(','))
+        // A packet with something beside it has a second, empty line.
+        .filter(|line| !line.is_empty())
+        .map(|line| (line.parse::<f64>().unwrap() * 1e6).round() as i64)
         .collect();
     times.sort_unstable();
     times

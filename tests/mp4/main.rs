@@ -7,11 +7,15 @@ mod appearance;
 mod camera;
 mod check;
 mod disorder;
+mod encoders;
+mod fragmented;
 mod gaps;
 mod layout;
+mod long;
 mod pictures;
 mod recording;
 mod sound;
+mod wall_clock;
 
 use camera::tool;
 use nvring::playback::mp4::Mp4Layout;

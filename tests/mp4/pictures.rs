@@ -3,6 +3,7 @@
 use crate::{
     assert_readers_are_silent,
     camera::{Feed, START, film, frame_time, picture_md5s, tone},
+    encoders::ENCODERS,
     recording::Recording,
     write,
 };
@@ -19,49 +20,12 @@ pub(crate) fn expected_pictures(feed: &Feed, from: i64, to: i64) -> Vec<(i64, St
         .collect()
 }
 
-const X264_SIMPLE: &[&str] = &["-bf", "0", "-g", "50", "-preset", "ultrafast"];
-pub(crate) const X264_PYRAMID: &[&str] = &[
-    "-bf",
-    "3",
-    "-g",
-    "50",
-    "-x264-params",
-    "b-pyramid=normal:bframes=3:b-adapt=0:scenecut=0",
-];
-const X264_OPEN: &[&str] = &[
-    "-bf",
-    "2",
-    "-g",
-    "50",
-    "-x264-params",
-    "open-gop=1:bframes=2:b-adapt=0:scenecut=0",
-];
-const X265_CLOSED: &[&str] = &[
-    "-preset",
-    "ultrafast",
-    "-x265-params",
-    "log-level=error:keyint=50:min-keyint=50:bframes=3:b-adapt=0:open-gop=0:scenecut=0",
-];
-const X265_OPEN: &[&str] = &[
-    "-preset",
-    "ultrafast",
-    "-x265-params",
-    "log-level=error:keyint=50:min-keyint=50:bframes=3:b-adapt=0:open-gop=1:scenecut=0",
-];
-
 /// Method: the pictures ffmpeg decodes from the file against those it decodes from the elementary stream.
 #[test]
 fn random_ranges_show_exactly_their_pictures_at_their_times() {
     let dir = tempfile::tempdir().unwrap();
-    let encoders = [
-        (Codec::H264, X264_SIMPLE),
-        (Codec::H264, X264_PYRAMID),
-        (Codec::H264, X264_OPEN),
-        (Codec::H265, X265_CLOSED),
-        (Codec::H265, X265_OPEN),
-    ];
     let sound = tone(dir.path(), Codec::Aac, 8);
-    for (codec, options) in encoders {
+    for (codec, options) in ENCODERS {
         let feed = film(dir.path(), codec, "320x180", 8, options);
         let pictures = feed.picture_md5.len();
         assert_eq!(pictures, 200, "{options:?}");

@@ -5,6 +5,7 @@ use nvring::{
     base::{TimeRange, UnixMicros},
     media::{FrameEntry, GapCause, Track, TrackId, TrackSet},
     playback::{
+        body::FileLayout,
         movie::{DamagedFrames, FrameTable, Movie, MovieRun, TrackChoice},
         mp4::{Mp4Layout, Source},
     },
@@ -75,15 +76,20 @@ impl Recording {
     }
 
     /// The output of one block.
-    pub(crate) fn block_bytes(&self, layout: &Mp4Layout, block: usize) -> Vec<u8> {
+    pub(crate) fn block_bytes(&self, layout: &impl FileLayout, block: usize) -> Vec<u8> {
         let frames = layout.block_output(self, block).unwrap();
         let mut bytes = Vec::new();
         for frame in frames {
-            let shot = &self.blocks[block].1[frame.ordinal as usize];
-            assert_eq!(shot.data.len(), frame.size as usize);
-            bytes.extend(&shot.data);
+            let data = self.frame(block, frame.ordinal);
+            assert_eq!(data.len(), frame.size as usize);
+            bytes.extend(data);
         }
         bytes
+    }
+
+    /// The bytes of one frame.
+    pub(crate) fn frame(&self, block: usize, ordinal: u32) -> &[u8] {
+        &self.blocks[block].1[ordinal as usize].data
     }
 
     /// One byte of the file, found as a server that answers a byte range finds it.

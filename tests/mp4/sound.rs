@@ -3,7 +3,7 @@
 use crate::{
     assert_readers_are_silent,
     camera::{START, film, tone, tool},
-    pictures::X264_PYRAMID,
+    encoders::X264_PYRAMID,
     recording::Recording,
     write,
 };

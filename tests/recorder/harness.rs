@@ -178,12 +178,26 @@ impl Recorder {
             .ok()?;
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         )
         .ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         Some(answer)
+    }
+
+    /// Status and body of a GET.
+    pub(crate) fn get_bytes(&self, path: &str) -> Option<(u16, Vec<u8>)> {
+        let answer = ureq::get(format!("http://{}{path}", self.http))
+            .config()
+            .http_status_as_error(false)
+            .build()
+            .call();
+        let mut answer = answer.ok()?;
+        let status = answer.status().as_u16();
+        let mut body = Vec::new();
+        answer.body_mut().as_reader().read_to_end(&mut body).ok()?;
+        Some((status, body))
     }
 
     /// A number of `/metrics`, summed over all labels.
@@ -206,6 +220,19 @@ impl Recorder {
                 "not all of {count} streams record after 60 s"
             );
             std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until a frame is recorded; tells how long that was after `begun`.
+    pub(crate) fn wait_first_frame(&self, begun: Instant) -> Duration {
+        loop {
+            let frames = self.metric("nvring_stream_frames_total");
+            let took = begun.elapsed();
+            if frames > 0.0 {
+                return took;
+            }
+            assert!(took < Duration::from_secs(60), "no frame after 60 s");
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -281,11 +308,11 @@ impl Proof {
                     _ => camsim::Codec::H264,
                 };
                 for block in piece.blocks {
-                    if run != Some(block.run.run) || block.row.number != next_number {
+                    if run != Some(block.run.run) || block.number() != next_number {
                         proof.runs.push(Vec::new());
                     }
                     run = Some(block.run.run);
-                    next_number = block.row.number + 1;
+                    next_number = block.number() + 1;
                     match block.read().await {
                         Ok(bytes) => proof.add(codec, &bytes),
                         Err(error) => proof.unreadable.push(error.to_string()),

@@ -8,8 +8,12 @@
     reason = "processes run in real time, and a test that waits must end"
 )]
 
+mod films;
 mod harness;
 mod kill;
 mod load;
+mod mediamtx;
 mod pictures;
+mod playing;
 mod ring;
+mod tracks;

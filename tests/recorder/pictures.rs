@@ -2,143 +2,23 @@
 //! RTSP server plays clips made by ffmpeg, the recorder records and exports them, and ffmpeg decodes both: every picture's MD5
 //! must be the source's.
 
-use crate::harness::{NVRING, Site, alone};
+use crate::{
+    films::{assert_repeats, film, gstreamer, pictures, run},
+    harness::{NVRING, Site, alone},
+};
 use nvring::{
     base::{Micros, TimeRange},
     media::FrameKind,
     store::recordings::Recordings,
 };
 use std::{
-    io::{BufRead, BufReader},
-    net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 const PICTURES_PER_SECOND: usize = 25;
 /// Pictures from one key frame to the next.
 const GROUP: usize = 25;
-
-/// A sender that ends with the test.
-struct Camera(Child);
-
-impl Drop for Camera {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(args)
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}; install it"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {errors}");
-    assert_eq!(errors, "", "{program} {args:?} is silent");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Four seconds of moving picture with sound, every picture different from all others.
-fn film(path: &Path, video: &[&str]) -> PathBuf {
-    let mut args = vec![
-        "-v",
-        "error",
-        "-y",
-        "-f",
-        "lavfi",
-        "-i",
-        "testsrc2=size=640x360:rate=25",
-    ];
-    args.extend([
-        "-f",
-        "lavfi",
-        "-i",
-        "sine=frequency=440:sample_rate=48000",
-        "-t",
-        "4",
-        "-pix_fmt",
-        "yuv420p",
-        "-c:a",
-        "aac",
-    ]);
-    args.extend(video);
-    args.push(path.to_str().expect("a path in UTF-8"));
-    run("ffmpeg", &args);
-    path.to_owned()
-}
-
-/// The MD5 of each decoded picture that is shown in the first `shown_for` of the file.
-fn pictures(file: &Path, shown_for: Option<Micros>) -> Vec<String> {
-    let file = file.to_str().expect("a path in UTF-8");
-    // A file also holds pictures shown after its end where those before it need them; ffmpeg would show them.
-    let seconds = shown_for.map_or(1e6, Micros::as_secs_f64).to_string();
-    let text = run(
-        "ffmpeg",
-        &[
-            "-v",
-            "error",
-            "-i",
-            file,
-            "-t",
-            &seconds,
-            "-map",
-            "0:v:0",
-            "-fps_mode",
-            "passthrough",
-            "-f",
-            "framemd5",
-            "-",
-        ],
-    );
-    let rows = text.lines().filter(|line| !line.starts_with('#'));
-    rows.filter_map(|line| Some(line.rsplit(',').next()?.trim().to_owned()))
-        .collect()
-}
-
-/// Asserts that `shown` is a piece of the endless repetition of `source`.
-fn assert_repeats(shown: &[String], source: &[String], what: &str) {
-    assert!(!shown.is_empty(), "{what}: nothing is shown");
-    let start = source.iter().position(|picture| *picture == shown[0]);
-    let start = start.unwrap_or_else(|| panic!("{what}: the first picture is none of the source"));
-    for (index, picture) in shown.iter().enumerate() {
-        assert_eq!(
-            *picture,
-            source[(start + index) % source.len()],
-            "{what}: picture {index} of {}",
-            shown.len()
-        );
-    }
-}
-
-fn gstreamer(mounts: &[(&str, &Path)], options: &[&str]) -> (Camera, u16) {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/gst-camera.py");
-    let mut command = Command::new("/usr/bin/python3");
-    command.arg(script).arg(port.to_string()).args(options);
-    for (name, path) in mounts {
-        command.arg(format!("{name}={}", path.display()));
-    }
-    let child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("/usr/bin/python3 runs: install python3");
-    let mut camera = Camera(child);
-    let lines = BufReader::new(camera.0.stdout.take().expect("its output")).lines();
-    let ready = lines
-        .map_while(Result::ok)
-        .any(|line| line.contains("ready"));
-    assert!(
-        ready,
-        "the GStreamer camera did not start: see its message about missing packages"
-    );
-    (camera, port)
-}
 
 /// Records `urls` as cam0, cam1, … for `seconds` after all of them record.
 fn record(site: &Site, urls: &[String], seconds: u64) {
@@ -150,7 +30,7 @@ fn record(site: &Site, urls: &[String], seconds: u64) {
 }
 
 /// Exports and gives the file.
-fn export(site: &Site, camera: &str, range: Option<TimeRange>) -> PathBuf {
+pub(crate) fn export(site: &Site, camera: &str, range: Option<TimeRange>) -> PathBuf {
     let file = site.path(&format!(
         "{camera}-{}.mp4",
         range.map_or(0, |range| range.start.0)
@@ -302,7 +182,7 @@ fn whole_groups(recordings: &Recordings) -> (Vec<TimeRange>, usize) {
     let rows = pieces
         .iter()
         .flat_map(|piece| &piece.blocks)
-        .flat_map(|block| block.row.frames().expect("a table"));
+        .flat_map(|block| block.frames());
     let video: Vec<_> = rows.filter(|frame| frame.track.0 == 0).collect();
     let keys: Vec<usize> = (0..video.len())
         .filter(|index| video[*index].kind == FrameKind::Key)

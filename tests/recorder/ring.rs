@@ -1,11 +1,12 @@
 //! Goal: the ring takes the oldest first, lists exactly what can be exported, and never gives wrong frames to a reader it overtakes.
-//! Method: six small segments, five laps under load, one slow download across the moment of overwriting.
+//! Method: six small segments, five laps under load, a slow download and a stopped `nvring export` across the moment of overwriting.
 
-use crate::harness::{Proof, Site, alone};
+use crate::harness::{NVRING, Proof, Site, alone};
 use nvring::base::TimeRange;
 use std::{
-    io::{Read, Write},
+    io::{Cursor, Read, Write},
     net::TcpStream,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -45,14 +46,16 @@ fn a_ring_that_laps_lists_what_it_has_and_serves_nothing_else() {
     wait_taken((SEGMENTS + 2) as f64);
     let mut slow = TcpStream::connect(site.http).expect("a connection");
     // A small window: most of the file is still to be read from the ring when it is overwritten.
-    let request = "GET /api/v1/cameras/cam0/video.mp4?from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    let request = "GET /api/v1/cameras/cam0/video.mp4?from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     slow.write_all(request.as_bytes())
         .expect("the request is sent");
     let mut first = [0; 4096];
     slow.read_exact(&mut first).expect("the download begins");
     let head = String::from_utf8_lossy(&first).into_owned();
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let export = StoppedExport::begin(&site, "cam1");
     wait_taken((SEGMENTS * LAPS) as f64);
+    export.goes_on_and_fails();
     let mut rest = Vec::new();
     slow.set_read_timeout(Some(Duration::from_secs(20)))
         .expect("a time-out");
@@ -68,6 +71,17 @@ fn a_ring_that_laps_lists_what_it_has_and_serves_nothing_else() {
     assert!(
         ended.is_err() || got < promised,
         "an overtaken download breaks off: {got} of {promised} bytes"
+    );
+    // What came before the cut is what was sent, from the first frame on.
+    let bytes = [&first[header_len..], &rest[..]].concat();
+    let (summary, cut) =
+        camsim::verify::beginning(&mut Cursor::new(bytes)).expect("the head is whole");
+    assert!(summary.is_whole() && summary.altered == 0, "{summary:?}");
+    assert!(cut > 0, "frames are missing: {summary:?}");
+    assert_eq!(summary.camera, "cam0");
+    println!(
+        "{} frames came before the cut, {cut} did not",
+        summary.frames
     );
     assert!(
         site.log().contains("a download was cut off"),
@@ -133,4 +147,77 @@ fn a_ring_that_laps_lists_what_it_has_and_serves_nothing_else() {
     );
     let summary = camsim::verify::mp4(file.as_ref()).expect("the export is read");
     assert!(summary.is_whole(), "{summary:?}");
+}
+
+/// An `nvring export` through the running recorder that was stopped (SIGSTOP) when it had begun to write.
+struct StoppedExport<'a> {
+    site: &'a Site,
+    file: String,
+    child: Child,
+}
+
+impl<'a> StoppedExport<'a> {
+    fn begin(site: &'a Site, camera: &str) -> Self {
+        for attempt in 0..10 {
+            let file = site.path(&format!("{camera}-{attempt}.mp4"));
+            let part = site.path(&format!("{camera}-{attempt}.mp4.part"));
+            let file = file.to_str().expect("a path in UTF-8").to_owned();
+            let mut command = Command::new(NVRING);
+            command.env("NVRING_CONFIG", site.path("nvring.toml"));
+            command.args(["export", camera, "--from", "2020-01-01T00:00:00Z"]);
+            command.args(["--to", "2100-01-01T00:00:00Z", "-o", &file]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let child = command.spawn().expect("the program starts");
+            let mut export = Self { site, file, child };
+            let begun = Instant::now();
+            while !part.exists() && !std::path::Path::new(&export.file).exists() {
+                let ended = export.child.try_wait().expect("its state");
+                assert!(
+                    ended.is_none() || part.exists() || std::path::Path::new(&export.file).exists()
+                );
+                assert!(begun.elapsed() < Duration::from_secs(60), "no export");
+            }
+            export.signal("-STOP");
+            // It may have been faster: then it is not under way any more, and the next attempt is.
+            if part.exists() && export.child.try_wait().expect("its state").is_none() {
+                return export;
+            }
+            export.signal("-CONT");
+            assert!(export.child.wait().expect("it ends").success());
+        }
+        panic!("ten exports were faster than a signal");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// One line that says why, exit status 1, and nothing that looks like a file.
+    fn goes_on_and_fails(self) {
+        self.signal("-CONT");
+        let output = self.child.wait_with_output().expect("the export ends");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (output.status.code(), told.lines().count()),
+            (Some(1), 1),
+            "{told}"
+        );
+        assert!(output.stdout.is_empty());
+        assert!(
+            told.starts_with("nvring: ") && told.contains("; "),
+            "{told}"
+        );
+        println!("{}", told.trim());
+        let left = std::fs::read_dir(self.site.path("")).expect("the folder");
+        let mut left = left.map(|entry| entry.expect("an entry").file_name());
+        assert!(
+            !left.any(
+                |name| self.file.ends_with(name.to_str().unwrap_or_default())
+                    || name.to_string_lossy().ends_with(".part")
+            ),
+            "nothing is left of the export"
+        );
+    }
 }

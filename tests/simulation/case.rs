@@ -1,38 +1,16 @@
 //! One seed: a set-up, cameras, faults, and a few lives of a recorder, each ended by a power cut, a kill or a stop, and checked.
 
 use crate::{
-    camera::{Camera, Habits},
-    listing::{Listing, list},
-    memory::Remains,
-    model::{Home, Known},
-    site::{Left, Promises, Setup, Site, format, open},
+    profile::{Profile, camera, setup},
+    setup::{Left, format},
+    site::Site,
+    tally::Tally,
 };
 use nvring::{
     base::{Clock, Micros, SimulatedClock, UnixMicros, seed::Seed},
-    disk::sim::{Crash, Fault, Faults, FirstLap, Kind, Latency, Planned, SimDisk},
-    media::{GapCause, StreamId},
-    store::{
-        tail::TailLimits,
-        volume::{Access, VolumeShared},
-        writer::WriterOptions,
-    },
+    media::GapCause,
 };
 use std::sync::Arc;
-
-/// What goes wrong in a case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Profile {
-    /// Nothing but crashes.
-    Sound,
-    /// Writes and syncs fail now and then.
-    Failing,
-    /// A disk dies; another is there.
-    Dying,
-    /// Syncs lie.
-    Lying,
-    /// Writes go astray, bits rot, reads fail.
-    Rotten,
-}
 
 /// How a life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,169 +19,25 @@ pub(crate) enum Ending {
     Kill,
     Stop,
 }
-
-/// What a case went through, to see that the cases go through everything.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) failed: u64,
-    pub(crate) frames: u64,
-    pub(crate) taken: u64,
-    pub(crate) listed: u64,
-    pub(crate) served: u64,
-    pub(crate) overwritten: u64,
-    pub(crate) shed: u64,
-    pub(crate) quarantined: u64,
-    pub(crate) moved: u64,
-    pub(crate) replayed: u64,
-    pub(crate) rebuilt: u64,
-    pub(crate) refused: u64,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.failed += other.failed;
-        self.frames += other.frames;
-        self.taken += other.taken;
-        self.listed += other.listed;
-        self.served += other.served;
-        self.overwritten += other.overwritten;
-        self.shed += other.shed;
-        self.quarantined += other.quarantined;
-        self.moved += other.moved;
-        self.replayed += other.replayed;
-        self.rebuilt += other.rebuilt;
-        self.refused += other.refused;
-    }
-}
-
-impl Profile {
-    fn of(seed: u64) -> Self {
-        match seed % 10 {
-            0..=4 => Self::Sound,
-            5 | 6 => Self::Failing,
-            7 => Self::Dying,
-            8 => Self::Lying,
-            _ => Self::Rotten,
-        }
-    }
-
-    fn promises(self) -> Promises {
-        Promises {
-            durable: matches!(self, Self::Sound | Self::Failing | Self::Dying),
-            bounded: self == Self::Sound,
-            alive: self != Self::Dying,
-            readable: matches!(self, Self::Sound | Self::Failing | Self::Dying),
-            same: self == Self::Sound,
-        }
-    }
-
-    fn faults(self, random: &mut Seed) -> Faults {
-        let mut faults = Faults::none();
-        let keep = random.below(80) as f64 / 100.0;
-        faults.crash = Crash {
-            keep,
-            drop: random.below(100 - (keep * 100.0) as u64) as f64 / 100.0,
-            sector: random.below(101) as f64 / 100.0,
-            first_lap: if random.chance(0.5) {
-                FirstLap::Zeroes
-            } else {
-                FirstLap::Torn
-            },
-        };
-        faults.latency = Latency {
-            min: Micros(50),
-            max: Micros(random.between(100, 12_000) as i64),
-            slow_chance: 0.0,
-            slow: Micros::ZERO,
-        };
-        let mut rate = |chance: f64, most: f64| {
-            if random.chance(chance) {
-                random.below(1000) as f64 / 1000.0 * most
-            } else {
-                0.0
-            }
-        };
-        match self {
-            Self::Sound => {}
-            Self::Failing => {
-                faults.write_error = rate(0.6, 0.03);
-                faults.short_write = rate(0.4, 0.03);
-                faults.sync_error = rate(0.6, 0.04);
-            }
-            Self::Dying => faults.sync_error = rate(0.3, 0.02),
-            Self::Lying => faults.sync_lie = 0.02 + rate(1.0, 0.5),
-            Self::Rotten => {
-                faults.misdirected_write = rate(0.5, 0.03);
-                faults.rot = rate(0.5, 0.01);
-                faults.read_error = rate(0.5, 0.05);
-            }
-        }
-        faults
-    }
-}
-
-fn setup(profile: Profile, random: &mut Seed) -> Setup {
-    let segment_len = [64u64, 64, 128, 256][random.below(4) as usize] << 10;
-    let batch = segment_len / 4;
-    let frame_len_max = batch as usize - 3 * 1024;
-    let commit = random.between(50, 1000) as i64;
-    let slots = random.between(1, 6) as usize;
-    Setup {
-        volumes: if profile == Profile::Dying {
-            2
-        } else {
-            random.between(1, 2) as usize
-        },
-        segment_len,
-        segments: if random.chance(0.1) {
-            random.between(12, 24)
-        } else {
-            random.between(3, 7)
-        },
-        slots,
-        writer: WriterOptions {
-            commit_interval: Micros::from_millis(commit),
-            sync_interval: Micros::from_millis(random.between(50, 1500) as i64),
-            depth: random.between(1, 4).min(slots as u64) as usize,
-        },
-        limits: TailLimits {
-            waiting_max: random.between(2, 16) as usize * batch as usize,
-            block_len_max: random.between(1024, frame_len_max as u64) as usize,
-            frame_len_max,
-        },
-        budget: random.between(4, 40) * batch,
-        beat: Micros::from_millis(random.between(1, 20) as i64),
-        wakes: random.chance(0.8),
-        faults: profile.faults(random),
-    }
-}
-
-fn camera(number: u8, share: u64, setup: &Setup, random: &mut Seed) -> Camera {
-    let interval = random.between(10, 120) as i64;
-    let habits = Habits {
-        interval: Micros::from_millis(interval),
-        gop: 1 + 3 * random.between(0, 12) as u32,
-        reordered: random.chance(0.4),
-        sound: random
-            .chance(0.4)
-            .then(|| Micros::from_millis(random.between(15, 60) as i64)),
-        size: (share * interval as u64 / 1000).max(1),
-        size_max: setup.limits.frame_len_max as u64,
-        huge: if random.chance(0.2) { 0.003 } else { 0.0 },
-    };
-    Camera::new(number, habits, random.split())
-}
-
 /// One case under way.
 pub(crate) struct Case {
     pub(crate) profile: Profile,
     pub(crate) site: Site,
     pub(crate) tally: Tally,
-    random: Seed,
-    stepped: bool,
+    pub(crate) random: Seed,
 }
 
 impl Case {
+    /// The case of a recorder that is not begun.
+    pub(crate) fn with(profile: Profile, site: Site, random: Seed) -> Self {
+        Self {
+            profile,
+            site,
+            tally: Tally::default(),
+            random,
+        }
+    }
+
     /// The case of `seed`.
     pub(crate) fn new(seed: u64) -> (Self, Left) {
         let mut random = Seed::new(seed);
@@ -218,16 +52,7 @@ impl Case {
         let cameras = cameras.collect();
         let left = format(&setup, &clock, &mut random);
         let site = Site::new(setup, profile.promises(), clock, cameras, random.split());
-        (
-            Self {
-                profile,
-                site,
-                tally: Tally::default(),
-                random,
-                stepped: false,
-            },
-            left,
-        )
+        (Self::with(profile, site, random), left)
     }
 
     /// Goes through the whole case.
@@ -243,7 +68,8 @@ impl Case {
         case.tally
     }
 
-    fn begin(&mut self, left: Left, cause: GapCause) {
+    /// Starts the recorder on what the life before left.
+    pub(crate) fn begin(&mut self, left: Left, cause: GapCause) {
         let refused = self.site.start(left, cause);
         self.tally.refused += refused.len() as u64;
         let faulty = self.profile == Profile::Rotten
@@ -308,7 +134,6 @@ impl Case {
                 self.site.begin(number, GapCause::CameraLost);
             }
             3 => {
-                self.stepped = true;
                 let far = if self.random.chance(0.5) {
                     5_000_000_000
                 } else {
@@ -324,7 +149,7 @@ impl Case {
     }
 
     fn stop(&mut self) {
-        let drained = self.site.flush();
+        let drained = self.site.flush(&mut |_| false);
         let healthy = self
             .site
             .volumes
@@ -334,6 +159,15 @@ impl Case {
             drained || !healthy || self.profile == Profile::Rotten,
             "a stop makes everything durable"
         );
+        for volume in &self.site.volumes {
+            let metrics = &volume.shared.metrics;
+            if drained && !volume.shared.has_failed() {
+                assert_eq!(metrics.waiting_bytes.get(), 0, "the writer's queue");
+                let reads = self.site.readers.of(&volume.shared) as i64;
+                let queue = metrics.disk_requests.get();
+                assert!((0..=reads).contains(&queue), "{queue} in the disk's queue");
+            }
+        }
         if drained && healthy {
             let pending = self
                 .site
@@ -358,6 +192,7 @@ impl Case {
             .map(|stream| stream.frames.len() as u64)
             .sum();
         for volume in &self.site.volumes {
+            self.tally.slow += u64::from(self.site.setup.faults.latency.slow_chance > 0.0);
             self.tally.taken += volume.shared.metrics.segments_taken.get();
             self.tally.quarantined +=
                 volume.lives.iter().filter(|life| life.quarantined).count() as u64;
@@ -366,9 +201,9 @@ impl Case {
     }
 
     /// L1: how long a frame may be lost.
-    fn loss_max(&self, power_cut: bool) -> Micros {
+    pub(crate) fn loss_max(&self, power_cut: bool) -> Micros {
         let setup = &self.site.setup;
-        let latency = setup.faults.latency.max.0 + if setup.wakes { 0 } else { setup.beat.0 };
+        let latency = setup.faults.latency.longest().0 + if setup.wakes { 0 } else { setup.beat.0 };
         // Before a frame is written: a batch, a sync, the directory in pieces, its sync, a header, its sync; and as much again for its own.
         let steps = 12 * latency + 3 * setup.beat.0;
         let sync = if power_cut {
@@ -377,243 +212,5 @@ impl Case {
             0
         };
         Micros(setup.writer.commit_interval.0 + steps + sync)
-    }
-
-    /// Ends the life and checks what is left of it.
-    fn finish(&mut self, power_cut: bool) -> Left {
-        let left = self.site.left(power_cut, &mut self.random);
-        self.spoil(&left);
-        let base = self.check(&left, power_cut);
-        let trusted = |home: Home| {
-            power_cut
-                || self
-                    .site
-                    .volumes
-                    .iter()
-                    .filter(|volume| volume.number == home.0)
-                    .any(|volume| {
-                        let index = volume.shared.index();
-                        index
-                            .segment_of(home.1)
-                            .is_some_and(|segment| !index.lives()[segment as usize].quarantined)
-                    })
-        };
-        let site = &self.site;
-        let live: Vec<Home> = site
-            .model
-            .streams
-            .values()
-            .flat_map(|stream| &stream.frames)
-            .flat_map(|frame| frame.homes.iter().copied())
-            .filter(|home| site.is_live(*home))
-            .collect();
-        let live: std::collections::HashSet<Home> = live.into_iter().collect();
-        let mut model = site.model.clone();
-        if self.profile != Profile::Rotten && self.profile != Profile::Lying {
-            model.settle(&base, &trusted, &|home| live.contains(&home));
-        } else {
-            model
-                .streams
-                .values_mut()
-                .for_each(|stream| stream.end_session());
-        }
-        self.site.model = model;
-        self.site.readers.clear();
-        self.site.volumes.clear();
-        let remains = Remains::ALL[self.random.below(4) as usize];
-        left.copy(
-            if power_cut {
-                remains
-            } else {
-                if remains == Remains::Torn {
-                    Remains::Current
-                } else {
-                    remains
-                }
-            },
-            &mut self.random,
-        )
-    }
-
-    /// Rot that came while the power was off.
-    fn spoil(&mut self, left: &Left) {
-        if self.profile != Profile::Rotten {
-            return;
-        }
-        for disk in &left.disks {
-            let segment = self.random.below(self.site.setup.segments) as u32;
-            let name = nvring::format::segment::file_name(segment);
-            let flips = self.random.below(20) as u32;
-            disk.rot(
-                &name,
-                0..self.site.setup.segment_len,
-                flips,
-                &mut self.random,
-            );
-            if self.random.chance(0.5) {
-                let copy = self.random.below(4) * 4096;
-                disk.rot(
-                    nvring::format::superblock::FILE,
-                    copy..copy + 256,
-                    3,
-                    &mut self.random,
-                );
-            }
-        }
-    }
-
-    /// Holds what is left against what was recorded, whatever is left of the index; gives the listing.
-    fn check(&mut self, left: &Left, power_cut: bool) -> Listing {
-        let all = [
-            Remains::Current,
-            Remains::Lost,
-            Remains::Stale,
-            Remains::Torn,
-        ];
-        let first = Remains::ALL[self.random.below(4) as usize];
-        let base = self.look(left, first, power_cut);
-        let mut tried = vec![first];
-        for remains in all {
-            if remains == first || self.random.chance(0.5) {
-                continue;
-            }
-            let other = self.look(left, remains, power_cut);
-            if self.site.promises.same {
-                base.assert_same(&other, &format!("index {remains:?} instead of {first:?}"));
-            }
-            tried.push(remains);
-        }
-        if self.random.chance(0.3) {
-            self.check_recovery(left, &base, power_cut);
-        }
-        self.tally.listed += base.blocks.len() as u64;
-        base
-    }
-
-    /// Opens what is left for reading and checks what it lists.
-    fn look(&mut self, left: &Left, remains: Remains, power_cut: bool) -> Listing {
-        if std::env::var_os("NVRING_SEED").is_some() {
-            let lives: Vec<_> = self
-                .site
-                .volumes
-                .iter()
-                .map(|volume| &volume.lives)
-                .collect();
-            println!(
-                "{:?}, power cut: {power_cut}, index {remains:?}, lives {lives:?}",
-                self.profile
-            );
-        }
-        let copy = left.copy(remains, &mut self.random);
-        let mut volumes: Vec<(usize, Arc<VolumeShared>)> = Vec::new();
-        for (at, (disk, index)) in copy.disks.iter().zip(&copy.indexes).enumerate() {
-            let number = self.site.volumes[at].number;
-            match open(disk, index, Access::Read) {
-                Ok(opened) => {
-                    let report = opened.report;
-                    self.tally.replayed += u64::from(report.replayed);
-                    self.tally.rebuilt += u64::from(report.rebuilt);
-                    let whole =
-                        self.site.promises.same && remains == Remains::Current && !power_cut;
-                    let fresh = self.site.volumes[at].shared.metrics.segments_taken.get() == 0;
-                    assert!(
-                        !whole || !report.rebuilt || fresh || index.is_blank(),
-                        "L11: an index that was not damaged is not rebuilt"
-                    );
-                    volumes.push((number, opened.shared));
-                }
-                Err(error) => assert!(
-                    !self.site.promises.same,
-                    "a volume cannot be opened: {error}"
-                ),
-            }
-            let counters = disk.counters();
-            assert_eq!(
-                (counters.writes, counters.syncs, counters.creates),
-                (0, 0, 0),
-                "reading changes nothing"
-            );
-        }
-        let listing = list(&volumes);
-        assert!(
-            !self.site.promises.readable || listing.errors.is_empty(),
-            "what is listed is read: {:?}",
-            listing.errors
-        );
-        self.hold(&listing, &volumes, power_cut);
-        listing
-    }
-
-    fn hold(&self, listing: &Listing, volumes: &[(usize, Arc<VolumeShared>)], power_cut: bool) {
-        let (site, now) = (&self.site, self.site.clock.elapsed());
-        let bound = self.loss_max(power_cut);
-        let bounded = site.promises.bounded && site.shed == 0;
-        let opened = |home: &Home| volumes.iter().any(|(number, _)| *number == home.0);
-        let mut must = |stream: StreamId, frame: &Known| {
-            if site.promises.durable
-                && frame
-                    .homes
-                    .iter()
-                    .any(|home| opened(home) && site.is_live(*home))
-            {
-                return Some("it was durable and was not overwritten".to_owned());
-            }
-            let pending = || {
-                let model = &site.model.streams[&stream];
-                model
-                    .pending
-                    .iter()
-                    .any(|number| std::ptr::eq(&raw const model.frames[*number], frame))
-            };
-            (bounded && frame.homes.is_empty() && frame.arrived + bound < now && pending()).then(
-                || {
-                    format!(
-                        "it came {:?} before the crash, allowed are {bound:?}",
-                        now - frame.arrived
-                    )
-                },
-            )
-        };
-        site.model.check(listing, &mut must);
-    }
-
-    /// A crash while a volume is being opened loses nothing, and opening twice changes nothing.
-    fn check_recovery(&mut self, left: &Left, base: &Listing, power_cut: bool) {
-        let copy = left.copy(Remains::Current, &mut self.random);
-        for disk in &copy.disks {
-            let kind = if self.random.chance(0.5) {
-                Kind::Write
-            } else {
-                Kind::Sync
-            };
-            let planned = Planned {
-                kind,
-                nth: self.random.between(1, 4),
-                fault: Fault::Error,
-            };
-            disk.set_faults(|faults| faults.planned.push(planned));
-        }
-        let mut disks: Vec<SimDisk> = Vec::new();
-        for (disk, index) in copy.disks.iter().zip(&copy.indexes) {
-            drop(open(disk, index, Access::Write));
-            disks.push(if power_cut || self.random.chance(0.5) {
-                disk.crash(&mut self.random)
-            } else {
-                disk.kill(&mut self.random)
-            });
-        }
-        let again = Left {
-            disks,
-            indexes: copy.indexes,
-        };
-        let remains = if self.random.chance(0.5) {
-            Remains::Current
-        } else {
-            Remains::Lost
-        };
-        let other = self.look(&again, remains, power_cut);
-        if self.site.promises.same {
-            base.assert_same(&other, "after a crash while opening");
-        }
     }
 }

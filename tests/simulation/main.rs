@@ -4,19 +4,27 @@
 //! lives drawn from seeds, held against a model of what was recorded. A failing case prints `SEED=…`; `NVRING_SEED=… cargo test --test
 //! simulation` replays it; `NVRING_SEEDS_FROM` and `NVRING_SEEDS` (how many) run others.
 
+mod aftermath;
 mod camera;
 mod case;
+mod chapters;
+mod cuts;
 mod listing;
 mod memory;
 mod model;
+mod mounted;
+mod profile;
 mod reader;
+mod setup;
 mod site;
+mod tally;
 
-use case::{Case, Tally};
+use case::Case;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
 };
+use tally::Tally;
 
 /// Seeds in each test run.
 const SEEDS: u64 = 1_200;

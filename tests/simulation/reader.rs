@@ -1,7 +1,7 @@
 //! Readers that race the ring: each takes a piece's rows, dawdles, and reads a block that may be gone by then. What comes back is the block
 //! that was asked for, or the word that it was overwritten; never anything else.
 
-use crate::{listing::SeenBlock, model::Model, site::Promises};
+use crate::{listing::SeenBlock, model::Model, setup::Promises};
 use nvring::{
     base::{Micros, TimeRange, UnixMicros, seed::Seed},
     format::row::RunId,
@@ -38,6 +38,12 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
+    /// How many are under way on a volume: each has one read in the disk's queue at most.
+    pub(crate) fn of(&self, volume: &Arc<VolumeShared>) -> usize {
+        let of_it = |reader: &&Reader| Arc::ptr_eq(&reader.volume, volume);
+        self.readers.iter().filter(of_it).count()
+    }
+
     /// Starts a reader of one block of `stream`, which reads it at `time`.
     pub(crate) fn start(
         &mut self,

@@ -3,85 +3,20 @@
 
 use crate::{
     camera::Camera,
-    memory::{IndexFile, Remains},
     model::{Home, Model},
+    mounted::{Mounted, mount},
     reader::Readers,
+    setup::{Left, Promises, Setup, open},
 };
 use nvring::{
-    base::{Clock, Micros, SimulatedClock, seed::Seed, units::ByteSize},
-    disk::{
-        SlabOptions,
-        sim::{Faults, Pace, SimDisk},
-    },
-    format::{PAGE, index::IndexLayout, place::Generation, superblock::Superblock},
+    base::{Clock, Micros, SimulatedClock, seed::Seed},
     media::{FrameKind, GapCause},
     store::{
-        index::IndexMemory,
-        ring::SegmentLife,
-        tail::{Pushed, Tail, TailBudget, TailLimits},
-        volume::{self, Access, FormatOptions, Opened, VolumeError, VolumeShared},
-        writer::{Writer, WriterOptions},
+        tail::{Pushed, Tail, TailBudget},
+        volume::{Access, VolumeError},
     },
 };
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-/// How a recorder is set up.
-#[derive(Clone, Debug)]
-pub(crate) struct Setup {
-    pub(crate) volumes: usize,
-    pub(crate) segment_len: u64,
-    pub(crate) segments: u64,
-    pub(crate) slots: usize,
-    pub(crate) writer: WriterOptions,
-    pub(crate) limits: TailLimits,
-    pub(crate) budget: u64,
-    /// The writers look for due blocks so often.
-    pub(crate) beat: Micros,
-    /// Whether completions wake the writers.
-    pub(crate) wakes: bool,
-    pub(crate) faults: Faults,
-}
-
-/// What is to be true of what is recorded; a fault of some kind takes some of it away.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Promises {
-    /// What is durable is found again.
-    pub(crate) durable: bool,
-    /// Loss is bounded by the intervals (L1).
-    pub(crate) bounded: bool,
-    /// No disk dies.
-    pub(crate) alive: bool,
-    /// What is listed can be read.
-    pub(crate) readable: bool,
-    /// The listing does not depend on the index.
-    pub(crate) same: bool,
-}
-
-/// Which recordings a restart finds.
-#[derive(Clone)]
-pub(crate) struct Left {
-    pub(crate) disks: Vec<SimDisk>,
-    pub(crate) indexes: Vec<IndexFile>,
-}
-
-/// A volume in use.
-pub(crate) struct Mounted {
-    pub(crate) number: usize,
-    pub(crate) shared: Arc<VolumeShared>,
-    pub(crate) disk: SimDisk,
-    pub(crate) index: IndexFile,
-    pub(crate) lives: Vec<SegmentLife>,
-    writer: Writer,
-    seals: Arc<Mutex<Vec<Generation>>>,
-    /// The cameras that record here.
-    streams: Vec<usize>,
-    moved: bool,
-    /// Since when the index keeps chapters of a life that is over: until the next one is durable.
-    dead_since: Option<Micros>,
-}
+use std::sync::Arc;
 
 /// A recorder.
 pub(crate) struct Site {
@@ -94,57 +29,11 @@ pub(crate) struct Site {
     pub(crate) model: Model,
     pub(crate) readers: Readers,
     pub(crate) shed: u64,
+    /// Whether this life was ended by a stop that left nothing to do.
+    pub(crate) stopped: bool,
     budget: Arc<TailBudget>,
     random: Seed,
     next_beat: Micros,
-}
-
-/// Formats the volumes of `setup`.
-pub(crate) fn format(setup: &Setup, clock: &Arc<SimulatedClock>, seed: &mut Seed) -> Left {
-    let batch = setup.segment_len / 4 / PAGE * PAGE;
-    let slab = SlabOptions {
-        slots: setup.slots,
-        slot_len: batch as usize,
-    };
-    let made = (0..setup.volumes).map(|number| {
-        let disk = SimDisk::new(slab, Arc::clone(clock), Faults::none(), seed.split());
-        disk.set_pace(Pace::Immediate);
-        let options = FormatOptions {
-            size: ByteSize(setup.segment_len * setup.segments),
-            segment_len: ByteSize(setup.segment_len),
-            pool: "main".to_owned(),
-            volume: [number as u8 + 1; 16],
-        };
-        volume::format(&disk, &options, clock.now().0, &mut |_, _| ()).expect("a sound geometry");
-        disk.set_faults(|faults| *faults = setup.faults.clone());
-        disk
-    });
-    let disks: Vec<SimDisk> = made.collect();
-    let indexes = disks.iter().map(|_| IndexFile::default()).collect();
-    Left { disks, indexes }
-}
-
-/// Opens one volume.
-pub(crate) fn open(
-    disk: &SimDisk,
-    index: &IndexFile,
-    access: Access,
-) -> Result<Opened, VolumeError> {
-    disk.set_pace(Pace::Immediate);
-    let memory = |superblock: &Superblock| -> std::io::Result<Box<dyn IndexMemory>> {
-        // Few records to begin with, so that the file has to grow.
-        let len = IndexLayout::new(superblock.segment_count).len(16);
-        Ok(Box::new(index.map(len)))
-    };
-    let clock = Arc::clone(disk.clock());
-    volume::open(
-        Arc::new(disk.clone()),
-        Path::new("simulated"),
-        access,
-        clock,
-        memory,
-        &mut |_, _| (),
-    )
 }
 
 impl Site {
@@ -171,6 +60,7 @@ impl Site {
             model,
             readers: Readers::default(),
             shed: 0,
+            stopped: false,
             random,
             next_beat: Micros::ZERO,
         }
@@ -192,6 +82,7 @@ impl Site {
         self.budget = TailBudget::new(self.setup.budget);
         self.tails.clear();
         self.shed = 0;
+        self.stopped = false;
         self.next_beat = self.clock.elapsed() + self.setup.beat;
         for number in 0..self.cameras.len() {
             let tail = Tail::new(
@@ -378,15 +269,21 @@ impl Site {
         }
     }
 
-    /// Ends all runs and makes everything durable, as a stop does. Whether that came to its end.
-    pub(crate) fn flush(&mut self) -> bool {
+    /// Ends all runs and makes everything durable, as a stop does. Whether that came to its end before `stop`, which is asked at every
+    /// step, said so.
+    pub(crate) fn flush(&mut self, stop: &mut dyn FnMut(&Self) -> bool) -> bool {
         self.tails
             .iter()
             .for_each(|tail| tail.end(GapCause::Disabled));
         let deadline = self.clock.elapsed() + Micros::from_secs(60);
-        while self.clock.elapsed() < deadline {
+        while self.clock.elapsed() < deadline && !stop(self) {
+            (0..self.volumes.len()).for_each(|at| self.tick(at, true));
             let idle = |volume: &Mounted| volume.moved || volume.writer.is_idle();
             if self.tails.iter().all(|tail| tail.is_drained()) && self.volumes.iter().all(idle) {
+                // The pool waits for the last checkpoint.
+                let volumes = self.volumes.iter_mut();
+                volumes.for_each(|volume| volume.checkpoint(false));
+                self.stopped = self.volumes.iter().all(|volume| !volume.moved);
                 return true;
             }
             let completion = self.next_completion();
@@ -446,144 +343,5 @@ impl Site {
                     .segment_of(home.1)
                     .is_some_and(|segment| index.is_live(segment, home.1))
             })
-    }
-}
-
-impl Left {
-    /// The same once more, with what is left of the index; what is done to it leaves this one as it is.
-    pub(crate) fn copy(&self, remains: Remains, seed: &mut Seed) -> Self {
-        Self {
-            disks: self.disks.iter().map(|disk| disk.kill(seed)).collect(),
-            indexes: self
-                .indexes
-                .iter()
-                .map(|index| index.remains(remains, seed))
-                .collect(),
-        }
-    }
-}
-
-fn mount(
-    number: usize,
-    opened: Opened,
-    disk: SimDisk,
-    index: IndexFile,
-    options: WriterOptions,
-) -> Mounted {
-    let shared = Arc::clone(&opened.shared);
-    let seals = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&seals);
-    let on_seal = Box::new(move |covered| {
-        told.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(covered)
-    });
-    let lives = shared.index().lives().to_vec();
-    let writer = opened.into_writer(options, on_seal);
-    disk.set_pace(Pace::Stepped);
-    Mounted {
-        number,
-        shared,
-        disk,
-        index,
-        lives,
-        writer,
-        seals,
-        streams: Vec::new(),
-        moved: false,
-        dead_since: None,
-    }
-}
-
-impl Mounted {
-    /// The life of the newest segment: where what becomes durable lies.
-    fn open(&self) -> Generation {
-        self.lives
-            .iter()
-            .map(|life| life.generation)
-            .max()
-            .unwrap_or_default()
-    }
-
-    /// Makes the index durable up to the newest sealed segment, unless the shell is `late`.
-    fn checkpoint(&mut self, late: bool) {
-        if late {
-            return;
-        }
-        let newest = self
-            .seals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-            .next_back();
-        if let Some(covered) = newest {
-            self.shared
-                .checkpoint(covered)
-                .expect("memory takes everything");
-        }
-    }
-
-    /// The ring takes the oldest segment, in a life newer than all.
-    fn watch_ring(&mut self) {
-        let lives = self.shared.index().lives().to_vec();
-        let newest = self.open();
-        let oldest = self
-            .lives
-            .iter()
-            .filter(|life| !life.quarantined)
-            .map(|life| life.generation)
-            .min();
-        let changed: Vec<_> = lives
-            .iter()
-            .zip(&self.lives)
-            .filter(|(new, old)| new.generation != old.generation)
-            .collect();
-        assert!(changed.len() <= 1, "one segment is taken at a time");
-        for (new, old) in changed {
-            assert!(
-                new.generation > newest,
-                "a generation is newer than all: {} after {newest}",
-                new.generation
-            );
-            assert_eq!(
-                Some(old.generation),
-                oldest,
-                "the oldest segment goes first"
-            );
-            assert!(!old.quarantined, "a segment that failed is not taken");
-        }
-        for (new, old) in lives.iter().zip(&self.lives) {
-            let fails = self.shared.metrics.failures.get() > 0;
-            assert!(
-                new.quarantined == old.quarantined || (new.quarantined && fails),
-                "only failures quarantine"
-            );
-        }
-        self.lives = lives;
-    }
-
-    /// Chapter records in use are those of live chapters: the index does not grow with what the ring took.
-    fn watch_index(&mut self, now: Micros) {
-        let index = self.shared.index();
-        let mut listed = 0;
-        for (stream, _) in index.streams() {
-            let pieces = index.pieces(stream, nvring::base::TimeRange::ALL);
-            listed += pieces
-                .iter()
-                .filter(|piece| {
-                    matches!(piece.source, nvring::store::index::PieceSource::Chapter(_))
-                })
-                .count();
-        }
-        if index.usage().0 as usize == listed {
-            self.dead_since = None;
-            return;
-        }
-        let since = *self.dead_since.get_or_insert(now);
-        assert!(
-            now - since < Micros::from_secs(1),
-            "L8: {} chapter records are in use for {listed} chapters",
-            index.usage().0
-        );
     }
 }

@@ -3,21 +3,6 @@
 /// Files that break a rule for a reason: (rule, file, reason). One that is no longer needed must go.
 pub(crate) const EXCEPTIONS: &[(&str, &str, &str)] = &[
     (
-        "lines",
-        "src/store/tail.rs",
-        "to be split with index and writer",
-    ),
-    (
-        "lines",
-        "src/store/index.rs",
-        "to be split when the simulation has gone over it",
-    ),
-    (
-        "lines",
-        "src/store/writer.rs",
-        "to be split when the simulation has gone over it",
-    ),
-    (
         "std-fs",
         "src/api/control/server.rs",
         "the control socket is a file, made owner-only before anybody can reach it",
@@ -34,11 +19,6 @@ pub(crate) const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ),
     (
         "functions",
-        "src/cli/bench/ingest.rs",
-        "set-up, measuring and figures of one benchmark, to be told apart",
-    ),
-    (
-        "functions",
         "src/cli/bench/write.rs",
         "set-up, measuring and figures of one benchmark, to be told apart",
     ),
@@ -46,11 +26,6 @@ pub(crate) const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "functions",
         "tests/cli/cameras.rs",
         "one camera's life, told in order",
-    ),
-    (
-        "functions",
-        "tests/recorder/load.rs",
-        "one recording, told in order",
     ),
     (
         "functions",

@@ -88,7 +88,8 @@ pub(crate) fn repository(top: &Path) -> Vec<Source> {
 }
 
 /// Names that are made by tools or hold media.
-const SKIPPED: [&str; 7] = [
+const SKIPPED: [&str; 8] = [
+    "node_modules",
     "target",
     ".git",
     "corpus",

@@ -7,6 +7,10 @@ mod bad_input;
 #[path = "../mp4/camera.rs"]
 mod camera;
 mod damage;
+mod fetch;
+mod lookup;
+mod mediamtx;
+mod quiet;
 mod reading;
 mod remote;
 mod site;

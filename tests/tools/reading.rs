@@ -3,10 +3,14 @@
 
 use crate::{
     camera::{picture_md5s, tool},
-    site::{Site, at, recorded},
+    site::{Site, at, copy, recorded},
+};
+use nvring::{
+    base::SystemClock,
+    store::pool::{Store, StoreOptions, VolumeSpec},
 };
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// The pictures of an exported file, which ffprobe must read without a word.
 pub(crate) fn pictures(path: &Path) -> Vec<String> {
@@ -29,11 +33,17 @@ fn a_timeline_has_the_documented_shape_and_tells_each_gap_with_its_cause() {
     let site = Site::new();
     let gate = timeline(&site, "gate");
     let keys: Vec<&String> = gate.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["camera", "gaps", "runs"]);
+    assert_eq!(keys, ["camera", "gaps", "locked", "next", "runs", "stream"]);
     assert_eq!(gate["camera"], "gate");
     let runs = gate["runs"].as_array().unwrap();
     assert_eq!(runs.len(), 2);
-    assert!(runs.iter().all(|run| run.as_object().unwrap().len() == 2));
+    for run in runs {
+        let keys: Vec<&String> = run.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["end", "growing", "kept_until", "start"]);
+        // Nobody records, so nothing grows and nothing is taken.
+        let told = (&run["growing"], &run["kept_until"]);
+        assert_eq!(told, (&json!(false), &Value::Null));
+    }
     let gaps = gate["gaps"].as_array().unwrap();
     assert_eq!(gaps[0]["cause"], "camera-lost");
     assert_eq!(
@@ -87,12 +97,23 @@ fn an_export_shows_every_picture_and_nothing_else() {
     );
 }
 
-/// Design law L12. Method: the folder alone, elsewhere, read-only, with no lock file and no configuration.
+/// Design law L12. Method: a copy of the folder alone, elsewhere, with no lock file, no catalog and no configuration: cameras by
+/// name, runs and gaps with their causes, an export; with the index and without.
 #[test]
 fn a_volume_explains_itself_on_another_machine() {
-    let site = Site::new();
-    std::fs::remove_file(site.path("volume/lock")).unwrap();
-    std::fs::rename(site.volume(), site.path("brought along")).unwrap();
+    for with_index in [true, false] {
+        let site = Site::new();
+        copy(&site.volume(), &site.path("brought along"));
+        std::fs::remove_dir_all(site.volume()).unwrap();
+        std::fs::remove_file(site.path("brought along/lock")).unwrap();
+        if !with_index {
+            std::fs::remove_file(site.path("brought along/index")).unwrap();
+        }
+        explains_itself(&site);
+    }
+}
+
+fn explains_itself(site: &Site) {
     let before = site.fingerprint("brought along");
     let list = site.ok(&["timeline", "--volume", "brought along", "--json"]);
     let list: Value = serde_json::from_str(&list).unwrap();
@@ -106,6 +127,18 @@ fn a_volume_explains_itself_on_another_machine() {
         ),
         (&json!("gate"), &json!("Cổng chính"), &json!("main"))
     );
+    let (from, to) = (at(-1.0), at(20.0));
+    let args = ["timeline", "gate", "--from", &from, "--to", &to];
+    let text = site.ok(&[&args[..], &["--volume", "brought along", "--json"]].concat());
+    let gate: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(gate["runs"].as_array().unwrap().len(), 2);
+    let causes: Vec<_> = gate["gaps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|gap| &gap["cause"])
+        .collect();
+    assert_eq!(causes, ["camera-lost", "restart"]);
     let (from, to) = (at(0.0), at(3.0));
     let args = [
         "export", "gate", "--from", &from, "--to", &to, "-o", "a.mp4",
@@ -135,6 +168,51 @@ fn a_lost_index_changes_nothing_and_is_made_again() {
         (&report[0]["damage"], &report[0]["notes"]),
         (&json!([]), &json!([]))
     );
+}
+
+/// Design law L11. Method: the volume as a clean stop left it, before any seal or after some; what the next start read of it.
+#[test]
+fn a_start_after_a_clean_stop_reads_the_open_segment_only() {
+    let site = Site::new();
+    let again = || {
+        let spec = VolumeSpec {
+            path: site.volume(),
+            pool: "default".to_owned(),
+        };
+        let clock = Arc::new(SystemClock::new());
+        let opened = Store::open(&[spec], StoreOptions::default(), clock, &mut |_, _| ());
+        let (store, reports) = opened.unwrap();
+        store.close();
+        reports[0].recovery
+    };
+    for _ in 0..2 {
+        let recovery = again();
+        assert!(!recovery.rebuilt && recovery.replayed <= 1, "{recovery:?}");
+        assert_eq!(
+            (recovery.unlisted, recovery.dropped),
+            (0, 0),
+            "{recovery:?}"
+        );
+    }
+    let text = site.ok(&["check", "--volume", "volume"]);
+    assert!(!text.contains("note:"), "{text}");
+    // A volume that was stopped before anything was recorded.
+    site.ok(&[
+        "volume",
+        "format",
+        "young",
+        "--size",
+        "4MiB",
+        "--segment-size",
+        "256KiB",
+    ]);
+    std::fs::remove_dir_all(site.volume()).unwrap();
+    std::fs::rename(site.path("young"), site.volume()).unwrap();
+    assert!(again().rebuilt, "there is no index yet");
+    let recovery = again();
+    assert!(!recovery.rebuilt && recovery.replayed <= 1, "{recovery:?}");
+    let text = site.ok(&["check", "--volume", "volume"]);
+    assert!(!text.contains("note:"), "{text}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// A recorder on the site's volume, killed at the end.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -18,12 +18,17 @@ impl Drop for Running {
     }
 }
 
-fn serve(site: &Site) -> (Running, SocketAddr) {
+pub(crate) fn serve(site: &Site) -> (Running, SocketAddr) {
+    serve_with(site, "")
+}
+
+/// With more lines in its configuration.
+pub(crate) fn serve_with(site: &Site, lines: &str) -> (Running, SocketAddr) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let http = free.local_addr().unwrap();
     drop(free);
     let config = format!(
-        "[http]\nlisten = \"{http}\"\n[data]\ndir = \"data\"\n[[volume]]\npath = \"volume\"\n"
+        "{lines}[http]\nlisten = \"{http}\"\n[data]\ndir = \"data\"\n[[volume]]\npath = \"volume\"\n"
     );
     std::fs::write(site.path("nvring.toml"), config).unwrap();
     let child = site
@@ -40,6 +45,13 @@ fn serve(site: &Site) -> (Running, SocketAddr) {
         std::thread::sleep(Duration::from_millis(50));
     }
     panic!("the server does not listen at {http}");
+}
+
+/// Start and end of each run. Only a server knows how long they are kept.
+fn spans(timeline: &serde_json::Value) -> Vec<[&str; 2]> {
+    let runs = timeline["runs"].as_array().unwrap().iter();
+    runs.map(|run| ["start", "end"].map(|key| run[key].as_str().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -61,7 +73,7 @@ fn a_server_gives_the_same_as_its_volume() {
         let mut told: serde_json::Value =
             serde_json::from_str(&site.ok(&[&timeline[..], source].concat())).unwrap();
         let whole: serde_json::Value = serde_json::from_str(&listed).unwrap();
-        assert_eq!(told["runs"], whole["runs"]);
+        assert_eq!(spans(&told), spans(&whole));
         // A server lists nothing that is still to come.
         let cause = told["gaps"][0]["cause"].take();
         assert_eq!(cause, "camera-lost");

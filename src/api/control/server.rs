@@ -4,9 +4,12 @@
 //! bound under another name, made 0600 and then renamed: at no moment can another user connect. A client that sends
 //! nonsense, nothing, or too much is answered where possible and dropped; it never keeps the others waiting.
 
-use crate::api::control::{
-    ANSWER_MAX, Answer, AnswerLine, IDLE_MAX, LINE_LEN_MAX, Request, RequestLine,
-    SOCKET_PATH_LEN_MAX, VERSION, socket_path,
+use crate::api::{
+    complaints,
+    control::{
+        ANSWER_MAX, Answer, AnswerLine, IDLE_MAX, LINE_LEN_MAX, Request, RequestLine,
+        SOCKET_PATH_LEN_MAX, VERSION, socket_path,
+    },
 };
 use std::{
     future::Future,
@@ -111,7 +114,11 @@ impl Server {
                     connections.spawn(converse(stream, Arc::clone(&handler)));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "control socket: a connection was not accepted");
+                    complaints::warn(
+                        "control socket: a connection was not accepted",
+                        None,
+                        &error,
+                    );
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -5,6 +5,12 @@ use crate::{base::UnixMicros, media::GapCause};
 use axum::{extract::State, http::header, response::IntoResponse};
 use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
+/// Numbers for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain"))
+)]
 pub(super) async fn get(State(app): Shared) -> Result<impl IntoResponse, Problem> {
     let mut families = app.registry.gather();
     families.extend(streams(&app).map_err(Problem::failed)?.gather());

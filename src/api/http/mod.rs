@@ -2,23 +2,90 @@
 //!
 //! Everything under `/api/v1` answers JSON (errors as RFC 9457 problem details) or video; `/healthz`, `/readyz` and `/metrics` are for
 //! machines that watch. Until accounts exist the listener is for loopback only (`cli::config`).
+//!
+//! **Adding a route.** Write the handler in a file named by its noun and describe it with `#[utoipa::path(get, path = "/cameras/{id}/noun",
+//! params(CameraPath, NounQuery), responses((status = 200, body = Noun)))]`; its doc comment becomes its text in the document. Then:
+//!
+//! 1. Add it in `router` below: `.add(Action::View, Answer::Text, routes!(noun::get))`. There is no other way in, so every route has an
+//!    action, and the gate asks `access::Access` for it before the handler runs. The camera is the path parameter `{id}`; for further
+//!    cameras (a list, a query that names several) take the extractor `Visitor` and call `visitor.ask(action, Some(camera))?` for each.
+//! 2. Read the path with `parameters::Path<String>`, the query with `parameters::Query<T>`, where `T` derives `Deserialize` and
+//!    `IntoParams` and says `#[serde(deny_unknown_fields)]` and `#[into_params(parameter_in = Query)]`. Answer with a type that derives
+//!    `Serialize` and `ToSchema` (schemas of lower layers' types: `schema.rs`). Errors are `Problem`s; a new kind gets a line in
+//!    `problem.rs` and docs/api.md. The statuses that all routes share, and those of files and readers (`Answer`), are described for you.
+//! 3. Describe it in docs/api.md with a `curl`, which a test runs.
+//!
+//! **Bounds.** No route sees a request that the listener refuses: `connections` (how many, how slow), `sieve` (sizes, host, bodies),
+//! `reading` (how many read at once). What they go by is in `admission`.
 
-mod cameras;
+pub(in crate::api) mod admission;
+pub(in crate::api) mod cameras;
+pub(in crate::api) mod coding;
+pub(in crate::api) mod connections;
+mod console;
+mod days;
+pub(in crate::api) mod disposition;
+pub(in crate::api) mod download;
+mod frame;
+mod frames;
+pub(in crate::api) mod gate;
+mod hls;
+pub(in crate::api) mod known_bytes;
+mod links;
+mod list_memory;
+mod live;
 mod metrics;
-mod problem;
+mod openapi;
+mod parameters;
+mod preconditions;
+pub(in crate::api) mod problem;
+mod ranges;
+pub(in crate::api) mod reading;
+pub(in crate::api) mod refusal;
+mod routes;
+mod schema;
+mod server;
+pub(in crate::api) mod sieve;
+mod still_format;
+mod tagged;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod video;
+mod watched_stream;
 
 use crate::{
+    access::{Access, Action},
     api::status::Status,
-    base::{Clock, UnixMicros},
+    base::Clock,
     catalog::{Catalog, StreamRole},
+    playback::kept_files::KeptFiles,
     store::{recordings::Recordings, tail::TailCounters},
 };
-use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
-use problem::Problem;
-use std::{future::Future, io, sync::Arc};
+pub use admission::{Admission, HttpOptions, Limits};
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware::from_fn_with_state,
+};
+use connections::Listening;
+pub use connections::STOP_GRACE;
+use gate::Visitor;
+pub use list_memory::ListMemory;
+use problem::{Kind, Problem};
+use refusal::Wording;
+use routes::{Answer, Routes};
+use sieve::Sieve;
+use std::{
+    future::Future,
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::net::TcpListener;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa_axum::routes;
 
 /// What one stream counts, for `/metrics`.
 #[derive(Clone, Debug)]
@@ -55,26 +122,49 @@ pub struct App {
     pub registry: prometheus::Registry,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Who may do what.
+    pub access: Arc<dyn Access>,
+    /// The OpenAPI document, once the routes are known.
+    pub document: OnceLock<bytes::Bytes>,
+    /// The lists of HLS that change.
+    pub lists: ListMemory,
+    /// Files that were asked for lately.
+    pub files: KeptFiles,
+    /// What clients may do at most.
+    pub admission: Arc<Admission>,
 }
 
 type Shared = State<Arc<App>>;
 
 /// All routes.
-pub fn router(app: Arc<App>) -> Router {
-    let api = Router::new()
-        .route("/cameras", get(cameras::list))
-        .route("/cameras/{id}", get(cameras::one))
-        .route("/cameras/{id}/timeline", get(timeline::get))
-        .route("/cameras/{id}/video.mp4", get(video::get))
-        .route("/status", get(status))
-        .route("/volumes", get(volumes));
-    Router::new()
+pub fn router(app: &Arc<App>) -> Router {
+    let api = Routes::new(app)
+        .add(Action::View, Answer::Known, routes!(cameras::list))
+        .add(Action::View, Answer::Known, routes!(cameras::one))
+        .add(Action::View, Answer::Listing, routes!(timeline::get))
+        .add(Action::View, Answer::Listing, routes!(timeline::several))
+        .add(Action::View, Answer::Listing, routes!(days::get))
+        .add(Action::View, Answer::File, routes!(frame::get))
+        .add(Action::View, Answer::Listing, routes!(frames::get))
+        .add(Action::Export, Answer::File, routes!(video::get))
+        .add(Action::View, Answer::File, routes!(hls::index))
+        .add(Action::View, Answer::File, routes!(hls::media))
+        .add(Action::View, Answer::File, routes!(hls::keys))
+        .add(Action::View, Answer::File, routes!(hls::part))
+        .add(Action::Live, Answer::Live, routes!(live::get))
+        .add(Action::Status, Answer::Text, routes!(server::status))
+        .add(Action::Status, Answer::Text, routes!(server::volumes))
+        .add(Action::Public, Answer::Text, routes!(openapi::get));
+    let (router, document) = Routes::new(app)
         .nest("/api/v1", api)
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics::get))
-        .fallback(unknown)
-        .with_state(app)
+        .add(Action::Public, Answer::Text, routes!(server::alive))
+        .add(Action::Public, Answer::Text, routes!(server::ready))
+        .add(Action::Status, Answer::Text, routes!(metrics::get))
+        .add(Action::Public, Answer::Text, routes!(console::page))
+        .add(Action::Public, Answer::Text, routes!(console::file))
+        .finish();
+    openapi::keep(app, &document);
+    router
 }
 
 /// Answers requests on `listener` until `stop` is done.
@@ -86,50 +176,79 @@ pub async fn serve(
     app: Arc<App>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, router(app))
-        .with_graceful_shutdown(stop)
-        .await
+    let sieve = Sieve {
+        admission: Arc::clone(&app.admission),
+        wording: Problem::worded,
+        by_host: true,
+    };
+    let mut routes = bounded(router(&app), &sieve);
+    if let Some(cors) = cors(&app.admission.options.allow_origins) {
+        routes = routes.layer(cors);
+    }
+    let listening = Listening {
+        admission: Arc::clone(&app.admission),
+        router: routes,
+        wording: Problem::worded,
+    };
+    listening.serve(listener, stop).await
 }
 
-async fn unknown(uri: axum::http::Uri) -> Problem {
-    Problem::not_found(
-        format!("there is nothing at {}", uri.path()),
-        "see docs/api.md for the routes",
-    )
+/// The routes behind what holds for all requests of a listener.
+pub(in crate::api) fn bounded(routes: Router, sieve: &Sieve) -> Router {
+    let wording: Wording = sieve.wording;
+    routes
+        .layer(from_fn_with_state(sieve.clone(), sieve::within_time))
+        .layer(coding::layer())
+        .layer(from_fn_with_state(wording, coding::tell_apart))
+        .layer(from_fn_with_state(sieve.clone(), sieve::pass))
 }
 
-async fn status(State(app): Shared) -> Json<Status> {
-    Json((app.status)())
-}
+/// How long a browser may remember what a page of another origin may do.
+const CORS_AGE: Duration = Duration::from_secs(3600);
 
-async fn volumes(State(app): Shared) -> impl IntoResponse {
-    Json((app.status)().volumes)
-}
-
-/// 200 when at least one volume takes recordings.
-async fn ready(State(app): Shared) -> Result<&'static str, Problem> {
-    let status = (app.status)();
-    if status
-        .volumes
+/// Lets pages of these origins read answers, byte ranges and tags included. `None` where there are none.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let any = origins.iter().any(|origin| origin == "*");
+    let named: Vec<HeaderValue> = origins
         .iter()
-        .any(|volume| volume.state == "writing")
-    {
-        return Ok("ready\n");
+        .filter_map(|origin| origin.parse().ok())
+        .collect();
+    if named.is_empty() {
+        return None;
     }
-    Err(Problem::unavailable(
-        "no volume takes recordings",
-        "see /api/v1/volumes and the log",
-    ))
+    let allowed = if any {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(named)
+    };
+    Some(open_to(allowed).max_age(CORS_AGE))
 }
 
-/// Reads a time of a query.
-fn time(name: &str, text: Option<&str>, default: UnixMicros) -> Result<UnixMicros, Problem> {
-    match text {
-        None => Ok(default),
-        // A `+` of a zone arrives as a space where a client did not escape it.
-        Some(text) => text
-            .replace(' ', "+")
-            .parse()
-            .map_err(|error| Problem::bad_request(format!("{name}: {error}"))),
-    }
+/// What a page of an allowed origin may send and read.
+pub(in crate::api) fn open_to(origins: AllowOrigin) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::HEAD, Method::OPTIONS])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::RANGE,
+            header::IF_RANGE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            header::IF_MODIFIED_SINCE,
+            header::IF_UNMODIFIED_SINCE,
+        ])
+        .expose_headers([
+            header::ACCEPT_RANGES,
+            header::CONTENT_DISPOSITION,
+            header::CONTENT_ENCODING,
+            header::CONTENT_LENGTH,
+            header::CONTENT_LOCATION,
+            header::CONTENT_RANGE,
+            header::DATE,
+            header::ETAG,
+            header::LAST_MODIFIED,
+            header::RETRY_AFTER,
+            HeaderName::from_static(frame::FRAME_TIME),
+        ])
 }

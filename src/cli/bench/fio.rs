@@ -1,7 +1,10 @@
-//! fio as the yardstick: sequential 1 MiB O_DIRECT writes, queue depth 4, into an allocated file, as the writer does.
+//! fio as the yardstick, past the page cache: writes as the writer does, or reads of blocks at random places of the volume's own segments.
 
 use crate::{base::units::ByteSize, cli::CliError};
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// What fio measured.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -10,34 +13,86 @@ pub(super) struct FioResult {
     pub(super) cpu_seconds_per_gb: f64,
 }
 
-/// Runs fio in `folder` for `seconds` over a file of `size`; `None` when fio is not installed.
-pub(super) fn run(
-    folder: &Path,
-    size: ByteSize,
-    seconds: u32,
-) -> Result<Option<FioResult>, CliError> {
-    let file = folder.join("fio.dat");
+/// What fio does.
+pub(super) enum Job<'a> {
+    /// 1 MiB one behind the other, queue depth 4, into a file allocated in a folder.
+    SequentialWrites {
+        /// The folder.
+        folder: &'a Path,
+        /// Length of the file.
+        size: ByteSize,
+    },
+    /// `block` bytes at random places of files that are there. The files are those that the engine reads: what a cache below the
+    /// file system holds of them is the same for both.
+    RandomReads {
+        /// The files.
+        files: &'a [PathBuf],
+        /// Bytes of a read.
+        block: ByteSize,
+        /// Reads in flight.
+        depth: u32,
+    },
+}
+
+impl Job<'_> {
+    fn direction(&self) -> &'static str {
+        match self {
+            Self::SequentialWrites { .. } => "write",
+            Self::RandomReads { .. } => "read",
+        }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        match self {
+            Self::SequentialWrites { folder, size } => vec![
+                "--rw=write".to_owned(),
+                "--bs=1M".to_owned(),
+                "--iodepth=4".to_owned(),
+                "--fallocate=posix".to_owned(),
+                "--overwrite=1".to_owned(),
+                "--fsync=64".to_owned(),
+                format!("--filename={}", escaped(&written(folder))),
+                format!("--size={}", size.0),
+            ],
+            Self::RandomReads {
+                files,
+                block,
+                depth,
+            } => {
+                let names: Vec<String> = files.iter().map(|file| escaped(file)).collect();
+                vec![
+                    "--rw=randread".to_owned(),
+                    "--readonly".to_owned(),
+                    format!("--bs={}", block.0),
+                    format!("--iodepth={depth}"),
+                    format!("--filename={}", names.join(":")),
+                ]
+            }
+        }
+    }
+}
+
+/// The file that fio writes.
+fn written(folder: &Path) -> PathBuf {
+    folder.join("fio.dat")
+}
+
+/// A name as fio reads it: a colon would end it.
+fn escaped(file: &Path) -> String {
+    file.display().to_string().replace(':', "\\:")
+}
+
+/// Runs fio for `seconds`; `None` when fio is not installed.
+pub(super) fn run(job: &Job<'_>, seconds: u32) -> Result<Option<FioResult>, CliError> {
     let output = Command::new("fio")
-        .args([
-            "--name=write",
-            "--rw=write",
-            "--bs=1M",
-            "--direct=1",
-            "--ioengine=io_uring",
-            "--iodepth=4",
-        ])
-        .args([
-            "--fallocate=posix",
-            "--overwrite=1",
-            "--fsync=64",
-            "--time_based",
-            "--output-format=json",
-        ])
-        .arg(format!("--filename={}", file.display()))
-        .arg(format!("--size={}", size.0))
+        .args(["--name=nvring", "--direct=1", "--ioengine=io_uring"])
+        .args(["--time_based", "--output-format=json"])
+        .args(job.arguments())
         .arg(format!("--runtime={seconds}"))
         .output();
-    let _ = std::fs::remove_file(&file);
+    if let Job::SequentialWrites { folder, .. } = job {
+        let _ = std::fs::remove_file(written(folder));
+    }
     let output = match output {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|error| CliError::failed(format!("fio: {error}")))?,
@@ -51,11 +106,11 @@ pub(super) fn run(
     }
     let json: serde_json::Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| CliError::failed(format!("fio: its answer is not JSON: {error}")))?;
-    let job = &json["jobs"][0];
-    let bytes = job["write"]["io_bytes"].as_f64().unwrap_or(0.0);
-    let seconds = job["write"]["runtime"].as_f64().unwrap_or(0.0) / 1e3;
-    let share =
-        (job["usr_cpu"].as_f64().unwrap_or(0.0) + job["sys_cpu"].as_f64().unwrap_or(0.0)) / 100.0;
+    let measured = &json["jobs"][0];
+    let number = |value: &serde_json::Value| value.as_f64().unwrap_or(0.0);
+    let bytes = number(&measured[job.direction()]["io_bytes"]);
+    let seconds = number(&measured[job.direction()]["runtime"]) / 1e3;
+    let share = (number(&measured["usr_cpu"]) + number(&measured["sys_cpu"])) / 100.0;
     Ok(Some(FioResult {
         mb_per_second: bytes / 1e6 / seconds,
         cpu_seconds_per_gb: share * seconds / (bytes / 1e9),

@@ -1,19 +1,21 @@
 //! `nvring bench ingest`: simulated cameras in a process of their own, the whole recorder in another, and what the recorder used.
 
-use super::{device::DeviceCounters, usage::Usage, write::bits};
-use crate::{
-    base::units::ByteSize,
-    cli::{
-        CliError, Context,
-        output::{print_json, print_line},
+use super::{
+    device::DeviceCounters,
+    made_up::bits,
+    site::{
+        Running, frames_unsent, free_address, gaps, gaps_in_words, metric, metrics, prepare, since,
+        start_cameras, start_recorder, work_folder,
     },
-    store::{pool::format_volume, volume::FormatOptions},
+};
+use crate::cli::{
+    CliError, Context,
+    output::{print_json, print_line},
 };
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    collections::BTreeMap,
+    io::Read,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -47,8 +49,6 @@ pub(super) struct CamerasArgs {
     cameras: usize,
 }
 
-const SEGMENTS: u64 = 64;
-const START_MAX: Duration = Duration::from_secs(60);
 const WARM_UP: Duration = Duration::from_secs(5);
 
 #[derive(Debug, serde::Serialize)]
@@ -64,27 +64,10 @@ struct Figures {
     cameras_cores: Option<f64>,
     device_flushes_per_second: f64,
     frames_lost: f64,
-    gaps: f64,
-}
-
-/// A child process that ends with this value.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Running {
-    fn usage(&self) -> Result<Usage, CliError> {
-        Usage::of(&self.0.id().to_string()).map_err(|error| {
-            CliError::failed(format!(
-                "a process of the benchmark ended: {error}; see its output"
-            ))
-        })
-    }
+    /// Gaps and seams while it was measured, by cause.
+    gaps: BTreeMap<String, u64>,
+    /// The same before: between the first picture of a camera and the start of measuring.
+    gaps_before: BTreeMap<String, u64>,
 }
 
 /// Serves simulated cameras for `bench ingest`: prints their URLs, and at the end how many frames could not be sent.
@@ -115,15 +98,7 @@ pub(super) fn run_cameras(args: &CamerasArgs) -> Result<(), CliError> {
 /// # Errors
 /// When a process of it cannot be started, or not all cameras record.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let folder = args
-        .dir
-        .join(format!("nvring-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|error| {
-        CliError::failed(format!(
-            "{}: {error}; choose another folder with --dir",
-            folder.display()
-        ))
-    })?;
+    let folder = work_folder(&args.dir)?;
     let result = measure(args, context, &folder);
     let _ = std::fs::remove_dir_all(&folder);
     let figures = result?;
@@ -131,14 +106,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return print_json(&figures);
     }
     print_line(format_args!(
-        "{} cameras, {:.0} s: {:.0} Mbit/s received, {:.0} frames/s, {} frames lost, {} gaps",
+        "{} cameras, {:.0} s: {:.0} Mbit/s received, {:.0} frames/s, {} frames lost, {}",
         figures.cameras,
         figures.seconds,
         figures.received_mbit_per_second,
         figures.frames_per_second,
         figures.frames_lost,
-        figures.gaps
+        gaps_in_words(&figures.gaps)
     ))?;
+    if !figures.gaps_before.is_empty() {
+        print_line(format_args!(
+            "before that, while the cameras started: {}; `clock` means that a camera's first pictures came more than a second late",
+            gaps_in_words(&figures.gaps_before)
+        ))?;
+    }
     print_line(format_args!(
         "recorder: {:.3} cores = {:.4} cores per 100 Mbit/s, {:.0} MB resident ({:.0} MB at most); device: {:.2} flushes/s{}",
         figures.recorder_cores,
@@ -170,30 +151,9 @@ fn measure(args: &Args, context: &Context, folder: &Path) -> Result<Figures, Cli
         }
     };
     let http = free_address().map_err(io)?;
-    prepare(folder, http, &urls, &program, context)?;
-    let log = std::fs::File::create(folder.join("log")).map_err(io)?;
-    let recorder = Command::new(&program)
-        .env("NVRING_CONFIG", folder.join("nvring.toml"))
-        .arg("serve")
-        .stderr(log)
-        .spawn();
-    let recorder = Running(recorder.map_err(io)?);
+    prepare((folder, &program), http, &urls, "", context)?;
+    let recorder = start_recorder((folder, &program), http, args.cameras, context)?;
     let clock = context.clock();
-    let begun = clock.elapsed();
-    while metric(http, "nvring_stream_recording") < f64::from(args.cameras) {
-        if (clock.elapsed() - begun).to_std() > START_MAX {
-            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-            let last = log
-                .lines()
-                .next_back()
-                .unwrap_or("nothing was logged")
-                .to_owned();
-            return Err(CliError::failed(format!(
-                "not all cameras record after 60 s: {last}; try fewer with --cameras"
-            )));
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
     std::thread::sleep(WARM_UP);
     let numbers = || {
         (
@@ -202,6 +162,7 @@ fn measure(args: &Args, context: &Context, folder: &Path) -> Result<Figures, Cli
         )
     };
     let (bytes, frames) = numbers();
+    let gaps_before = gaps(&metrics(http));
     let (before, device, start) = (
         recorder.usage()?,
         DeviceCounters::of(folder).map_err(io)?,
@@ -218,7 +179,6 @@ fn measure(args: &Args, context: &Context, folder: &Path) -> Result<Figures, Cli
     let (bytes_after, frames_after) = numbers();
     let lost = metric(http, "nvring_stream_lost_packets_total")
         + metric(http, "nvring_stream_shed_frames_total");
-    let gaps = metric(http, "nvring_stream_runs_total") - f64::from(args.cameras);
     let unsent = cameras.as_mut().map_or(Ok(0.0), frames_unsent)?;
     let cores = (after.cpu_seconds - before.cpu_seconds) / seconds;
     let mbit = (bytes_after - bytes) * 8.0 / 1e6 / seconds;
@@ -236,122 +196,7 @@ fn measure(args: &Args, context: &Context, folder: &Path) -> Result<Figures, Cli
             .map(|(after, before)| (after.cpu_seconds - before.cpu_seconds) / seconds),
         device_flushes_per_second: device.flushes as f64 / seconds,
         frames_lost: lost + unsent,
-        gaps,
+        gaps: since(&gaps(&metrics(http)), &gaps_before),
+        gaps_before,
     })
-}
-
-fn start_cameras(program: &Path, cameras: u32) -> Result<(Running, Vec<String>), CliError> {
-    let failed =
-        |error: std::io::Error| CliError::failed(format!("the simulated cameras: {error}"));
-    let child = Command::new(program)
-        .args(["bench", "cameras", &cameras.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let mut running = Running(child);
-    let mut line = String::new();
-    let stdout = running
-        .0
-        .stdout
-        .as_mut()
-        .ok_or_else(|| CliError::failed("the simulated cameras have no output"))?;
-    BufReader::with_capacity(1, stdout)
-        .read_line(&mut line)
-        .map_err(failed)?;
-    let urls: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-    if urls.is_empty() {
-        return Err(CliError::failed(
-            "the simulated cameras did not start; see the message above",
-        ));
-    }
-    Ok((running, urls))
-}
-
-/// Ends the cameras; how many frames they could not send.
-fn frames_unsent(cameras: &mut Running) -> Result<f64, CliError> {
-    drop(cameras.0.stdin.take());
-    let mut text = String::new();
-    if let Some(stdout) = cameras.0.stdout.as_mut() {
-        stdout
-            .read_to_string(&mut text)
-            .map_err(|error| CliError::failed(format!("the simulated cameras: {error}")))?;
-    }
-    text.trim()
-        .parse()
-        .map_err(|_| CliError::failed("the simulated cameras gave no report"))
-}
-
-fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
-}
-
-/// Makes volume, configuration and cameras.
-fn prepare(
-    folder: &Path,
-    http: SocketAddr,
-    urls: &[String],
-    program: &Path,
-    context: &Context,
-) -> Result<(), CliError> {
-    let io = |error: std::io::Error| CliError::failed(format!("{}: {error}", folder.display()));
-    let options = FormatOptions {
-        size: ByteSize(SEGMENTS * (128 << 20)),
-        segment_len: ByteSize(128 << 20),
-        pool: "default".to_owned(),
-        volume: *uuid::Uuid::now_v7().as_bytes(),
-    };
-    format_volume(
-        &folder.join("volume"),
-        &options,
-        &*context.clock(),
-        &mut |_, _| (),
-    )
-    .map_err(CliError::failed)?;
-    let config = folder.join("nvring.toml");
-    std::fs::write(
-        &config,
-        format!(
-            "[http]\nlisten = \"{http}\"\n[data]\ndir = \"data\"\n[[volume]]\npath = \"volume\"\n"
-        ),
-    )
-    .map_err(io)?;
-    let list: String = urls
-        .iter()
-        .enumerate()
-        .map(|(number, url)| format!("{{\"id\":\"cam{number}\",\"url\":\"{url}\"}}\n"))
-        .collect();
-    let file = folder.join("cameras.jsonl");
-    std::fs::write(&file, list).map_err(io)?;
-    let output = Command::new(program)
-        .env("NVRING_CONFIG", &config)
-        .args(["camera", "import"])
-        .arg(&file)
-        .output()
-        .map_err(io)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(CliError::failed(
-        String::from_utf8_lossy(&output.stderr)
-            .trim()
-            .trim_start_matches("nvring: ")
-            .to_owned(),
-    ))
-}
-
-/// A number of the recorder's `/metrics`, summed over all labels; 0 while it does not answer.
-fn metric(http: SocketAddr, name: &str) -> f64 {
-    let get = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(http)?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    };
-    let text = get().unwrap_or_default();
-    let lines = text.lines().filter(|line| line.starts_with(name));
-    lines
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-        .sum()
 }

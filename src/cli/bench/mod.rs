@@ -3,12 +3,18 @@
 mod device;
 mod fio;
 mod ingest;
+mod made_up;
+mod percentiles;
+mod read;
+mod read_figures;
+mod relay;
+mod site;
 mod usage;
 mod write;
 
 use crate::cli::{CliError, Context};
 
-/// Measure this machine: writing alone, or the whole recorder with simulated cameras
+/// Measure this machine: writing, reading, or the whole recorder with simulated cameras and viewers
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -19,8 +25,12 @@ pub struct Args {
 enum Bench {
     Write(write::Args),
     Ingest(ingest::Args),
+    Read(read::Args),
+    Relay(relay::Args),
     #[command(hide = true)]
     Cameras(ingest::CamerasArgs),
+    #[command(hide = true)]
+    Viewers(relay::ViewersArgs),
 }
 
 /// Runs one benchmark.
@@ -31,6 +41,9 @@ pub fn run(args: Args, context: &Context) -> Result<(), CliError> {
     match args.bench {
         Bench::Write(args) => write::run(&args, context),
         Bench::Ingest(args) => ingest::run(&args, context),
+        Bench::Read(args) => read::run(&args, context),
+        Bench::Relay(args) => relay::run(&args, context),
         Bench::Cameras(args) => ingest::run_cameras(&args),
+        Bench::Viewers(args) => relay::run_viewers(&args),
     }
 }

@@ -5,25 +5,21 @@
 use super::{
     device::DeviceCounters,
     fio::{self, FioResult},
+    made_up::{FRAMES_PER_SECOND, MadeUp, POOL, bits},
     usage::Usage,
 };
 use crate::{
-    base::{Clock, ClockState, Micros, UnixMicros, units::ByteSize},
+    base::{Clock, Micros, UnixMicros, units::ByteSize},
     cli::{
         CliError, Context,
         output::{print_json, print_line},
     },
-    media::{
-        Codec, Frame, FrameKind, GapCause, StreamId, Track, TrackId, TrackSet, VideoParameters,
-    },
+    media::GapCause,
     store::{
-        RunDescription,
         pool::{Store, StoreOptions, VolumeSpec, format_volume},
-        tail::{Pushed, Tail},
         volume::FormatOptions,
     },
 };
-use bytes::Bytes;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// Write made-up frames of many streams to a volume; fio runs beside it
@@ -55,35 +51,8 @@ pub(super) struct Args {
     json: bool,
 }
 
-const FRAMES_PER_SECOND: u64 = 15;
-const KEY_EVERY: u64 = 30;
-/// A key frame is so many times as large as another.
-const KEY_FACTOR: u64 = 6;
 /// Frames wait for the disk when the tails hold so much.
 const HELD_MAX: u64 = 640 << 20;
-const POOL: &str = "bench";
-
-/// Reads `4M`, `512k` or plain bits per second.
-pub(super) fn bits(text: &str) -> Result<u64, String> {
-    let (number, scale) = match text.strip_suffix(['M', 'm']) {
-        Some(number) => (number, 1e6),
-        None => text
-            .strip_suffix(['k', 'K'])
-            .map_or((text, 1.0), |number| (number, 1e3)),
-    };
-    let bits = number
-        .trim()
-        .parse::<f64>()
-        .map_err(|_| format!("`{text}` is not a bit rate; write 4M or 512k"))?
-        * scale;
-    if (1e3..1e9).contains(&bits) {
-        Ok(bits as u64)
-    } else {
-        Err(format!(
-            "`{text}` is no bit rate of a camera; write 4M or 512k"
-        ))
-    }
-}
 
 #[derive(Debug, serde::Serialize)]
 struct Figures {
@@ -138,7 +107,8 @@ fn measure(
         if args.no_fio {
             Ok(None)
         } else {
-            fio::run(folder, ByteSize(args.size.0.min(4 << 30)), seconds)
+            let size = ByteSize(args.size.0.min(4 << 30));
+            fio::run(&fio::Job::SequentialWrites { folder, size }, seconds)
         }
     };
     let fio_before = fio(args.seconds.div_ceil(2))?;
@@ -212,22 +182,7 @@ fn measure(
 
 /// Pushes frames until the time is over; gives the number of frames shed.
 fn feed(args: &Args, clock: &dyn Clock, store: &Arc<Store>) -> Result<u64, CliError> {
-    let tails: Vec<Arc<Tail>> = (0..args.streams)
-        .map(|number| {
-            let tail = store
-                .record(StreamId(u128::from(number).to_be_bytes()), POOL)
-                .map_err(CliError::failed)?;
-            tail.begin(description(number, clock.now()));
-            Ok(tail)
-        })
-        .collect::<Result<_, CliError>>()?;
-    let data = Bytes::from(
-        (0..4u32 << 20)
-            .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
-            .collect::<Vec<u8>>(),
-    );
-    let mean = args.bitrate / 8 / FRAMES_PER_SECOND;
-    let plain = mean * KEY_EVERY / (KEY_EVERY - 1 + KEY_FACTOR);
+    let made_up = MadeUp::record(store, args.streams, clock.now())?;
     let (start, wall) = (clock.elapsed(), clock.now());
     let end = start + Micros::from_secs(i64::from(args.seconds));
     let mut shed = 0;
@@ -239,56 +194,13 @@ fn feed(args: &Args, clock: &dyn Clock, store: &Arc<Store>) -> Result<u64, CliEr
         if clock.elapsed() >= end {
             break;
         }
-        for (number, tail) in tails.iter().enumerate() {
-            let key = (round + number as u64).is_multiple_of(KEY_EVERY);
-            let len = if key { plain * KEY_FACTOR } else { plain } as usize;
-            let from = (round as usize * 977 + number * 4099) % (data.len() - len);
-            let frame = Frame {
-                track: TrackId(0),
-                kind: if key {
-                    FrameKind::Key
-                } else {
-                    FrameKind::Reference
-                },
-                time: UnixMicros(wall.0 + (round * 1_000_000 / FRAMES_PER_SECOND) as i64),
-                data: data.slice(from..from + len).into(),
-            };
-            shed += u64::from(tail.push(frame, clock.elapsed()) != Pushed::Kept);
+        let time = UnixMicros(wall.0 + (round * 1_000_000 / FRAMES_PER_SECOND) as i64);
+        for number in 0..made_up.len() {
+            shed += made_up.push(number, round, time, args.bitrate, clock.elapsed());
         }
     }
-    tails.iter().for_each(|tail| tail.end(GapCause::Restart));
+    made_up.end(GapCause::Restart);
     Ok(shed)
-}
-
-fn description(number: u32, now: UnixMicros) -> RunDescription {
-    let parameter_sets = vec![
-        Bytes::from_static(&[0x67, 0x42, 0xc0, 0x1f]),
-        Bytes::from_static(&[0x68, 0xce, 0x3c, 0x80]),
-    ];
-    let video = VideoParameters {
-        width: 1920,
-        height: 1080,
-        parameter_sets,
-    };
-    let track = Track {
-        codec: Codec::H264,
-        clock_rate: 90_000,
-        video: Some(video),
-        audio: None,
-        encoding: String::new(),
-    };
-    RunDescription {
-        camera: format!("bench-{number}"),
-        name: format!("Bench {number}"),
-        stream: "main".to_owned(),
-        start_cause: GapCause::Enrolled,
-        started: now,
-        clock: ClockState::UNKNOWN,
-        camera_offset: None,
-        tracks: TrackSet {
-            tracks: vec![track],
-        },
-    }
 }
 
 fn report(figures: &Figures) -> Result<(), CliError> {

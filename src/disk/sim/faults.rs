@@ -191,6 +191,15 @@ impl Faults {
 }
 
 impl Latency {
+    /// The longest that an operation may take.
+    pub fn longest(&self) -> Micros {
+        if self.slow_chance > 0.0 {
+            self.max.max(self.slow)
+        } else {
+            self.max
+        }
+    }
+
     /// One operation's time.
     pub(super) fn draw(&self, seed: &mut Seed) -> Micros {
         assert!(Micros::ZERO <= self.min && self.min <= self.max);

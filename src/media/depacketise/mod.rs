@@ -35,7 +35,7 @@ pub enum DepacketiserError {
     },
     /// A mode of the payload format that is not supported.
     #[error(
-        "the camera sends {encoding} with {parameter}={value}, which is not supported; choose another mode in the camera"
+        "the camera sends {encoding} with {parameter}={value}, which puts packets in another order than that of decoding and is not supported; choose another mode in the camera"
     )]
     Mode {
         /// The RTP encoding name.

@@ -8,6 +8,7 @@ mod encoded;
 mod hostile;
 mod loss;
 mod packetiser;
+mod round_trip;
 mod sound;
 mod syntax;
 mod whole;

@@ -5,6 +5,7 @@
 
 use crate::clip::{Clip, Unit};
 use crate::clock::nanos;
+use crate::fault::KeepAlive;
 use crate::report::SessionReport;
 use crate::sound::Sound;
 use std::collections::VecDeque;
@@ -45,6 +46,9 @@ pub(crate) struct Settings {
     pub(crate) refuse: bool,
     pub(crate) unauthorized: bool,
     pub(crate) ntp_offset_us: i64,
+    pub(crate) keep_alive: KeepAlive,
+    pub(crate) strict: bool,
+    pub(crate) decoding_order: bool,
 }
 
 impl Settings {

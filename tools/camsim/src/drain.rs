@@ -24,51 +24,85 @@ pub(crate) struct Drain {
 }
 
 /// Reads all streams for the time given and prints the rate.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a measuring tool measures real time"
-)]
 pub(crate) fn run(arguments: &Drain) -> Result<bool, String> {
     let failed = |error: std::io::Error| format!("draining {}: {error}", arguments.server);
-    let mut poll = Poll::new().map_err(failed)?;
-    let mut events = Events::with_capacity(arguments.streams.max(1));
-    let mut streams = Vec::new();
-    for number in 0..arguments.streams {
-        let mut stream = open(arguments.server, number).map_err(failed)?;
-        poll.registry()
-            .register(&mut stream, Token(number), Interest::READABLE)
-            .map_err(failed)?;
-        streams.push(stream);
+    let mut streams = Streams::open(arguments.server, arguments.streams).map_err(failed)?;
+    let (time, beat) = (
+        Duration::from_secs(arguments.seconds),
+        Duration::from_millis(arguments.beat_ms),
+    );
+    let drained = streams.drain(time, beat).map_err(failed)?;
+    println!(
+        "{} streams, {:.1} Mbit/s, {} lost",
+        arguments.streams, drained.mbit_per_second, drained.lost
+    );
+    Ok(drained.lost == 0)
+}
+
+/// Streams that play.
+pub(crate) struct Streams {
+    poll: Poll,
+    streams: Vec<TcpStream>,
+}
+
+/// What came of them.
+pub(crate) struct Drained {
+    pub(crate) seconds: f64,
+    pub(crate) mbit_per_second: f64,
+    /// Streams that ended.
+    pub(crate) lost: usize,
+}
+
+impl Streams {
+    /// One stream of each camera, cam0 on.
+    pub(crate) fn open(server: SocketAddr, count: usize) -> std::io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut streams = Vec::new();
+        for number in 0..count {
+            let mut stream = open(server, number)?;
+            poll.registry()
+                .register(&mut stream, Token(number), Interest::READABLE)?;
+            streams.push(stream);
+        }
+        Ok(Self { poll, streams })
     }
-    let (start, limit) = (Instant::now(), Duration::from_secs(arguments.seconds));
-    let mut buffer = vec![0; 1 << 20];
-    let (mut bytes, mut lost) = (0u64, 0);
-    while start.elapsed() < limit {
-        std::thread::sleep(Duration::from_millis(arguments.beat_ms));
-        poll.poll(&mut events, Some(Duration::from_millis(100)))
-            .map_err(failed)?;
-        for event in &events {
-            let Token(number) = event.token();
-            loop {
-                match streams[number].read(&mut buffer) {
-                    Ok(0) => {
-                        lost += 1;
-                        break;
+
+    /// Reads them on a beat.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a measuring tool measures real time"
+    )]
+    pub(crate) fn drain(&mut self, time: Duration, beat: Duration) -> std::io::Result<Drained> {
+        let mut events = Events::with_capacity(self.streams.len().max(1));
+        let mut buffer = vec![0; 1 << 20];
+        let (mut bytes, mut lost) = (0u64, 0);
+        let start = Instant::now();
+        while start.elapsed() < time {
+            std::thread::sleep(beat);
+            self.poll
+                .poll(&mut events, Some(Duration::from_millis(100)))?;
+            for event in &events {
+                let Token(number) = event.token();
+                loop {
+                    match self.streams[number].read(&mut buffer) {
+                        Ok(0) => {
+                            lost += 1;
+                            break;
+                        }
+                        Ok(n) => bytes += n as u64,
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                        Err(error) => return Err(error),
                     }
-                    Ok(n) => bytes += n as u64,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(failed(error)),
                 }
             }
         }
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(Drained {
+            seconds,
+            mbit_per_second: bytes as f64 * 8e-6 / seconds,
+            lost,
+        })
     }
-    let seconds = start.elapsed().as_secs_f64();
-    println!(
-        "{} streams, {:.1} Mbit/s, {lost} lost",
-        streams.len(),
-        bytes as f64 * 8e-6 / seconds
-    );
-    Ok(lost == 0)
 }
 
 /// Connects, sets up the video and plays; what the server answers is drained with the rest.

@@ -12,7 +12,7 @@ use crate::report::{CameraReport, Report};
 use crate::request::{self, Input};
 use crate::seed::Seed;
 use crate::server::{Options, StartError};
-use crate::session::{Lane, UdpPair, Way};
+use crate::session::{Lane, UdpPair, Way, ntp};
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::HashMap;
@@ -238,7 +238,11 @@ impl Engine {
         };
         while let Some(Some(connection)) = self.connections.get_mut(index) {
             if let Some(session) = &mut connection.session {
-                session.last_seen_ns = now_ns;
+                let strict = self.cameras[session.camera].settings.strict;
+                // A strict camera wants to hear of a receiver by RTCP where packets travel by UDP.
+                if !(strict && session.is_udp()) {
+                    session.last_seen_ns = now_ns;
+                }
             }
             match request::take(&mut connection.input) {
                 Input::Request(request) => {
@@ -253,7 +257,7 @@ impl Engine {
                         return self.close(index, reason);
                     }
                 }
-                Input::Data => {}
+                Input::Data(bytes) => self.hear_from(index, &bytes, now_ns),
                 Input::Incomplete => break,
                 Input::Foreign => return self.close(index, "not RTSP"),
             }
@@ -272,7 +276,7 @@ impl Engine {
         } else {
             &self.udp.rtp
         };
-        while let Ok((_, from)) = socket.recv_from(&mut buffer) {
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
             for session in self
                 .connections
                 .iter_mut()
@@ -283,8 +287,21 @@ impl Engine {
                 let from_it = |way: Way| matches!(way, Way::Udp { rtcp, .. } if rtcp == from);
                 if tracks.into_iter().flatten().any(|track| from_it(track.way)) {
                     session.last_seen_ns = now_ns;
+                    if reports {
+                        let camera = &self.cameras[session.camera];
+                        session.hear(&buffer[..len], ntp_now(&self.clock, camera, now_ns));
+                    }
                 }
             }
+        }
+    }
+
+    /// RTCP of a client inside its connection.
+    fn hear_from(&mut self, index: usize, bytes: &[u8], now_ns: u64) {
+        let connection = self.connections.get_mut(index).and_then(Option::as_mut);
+        if let Some(session) = connection.and_then(|connection| connection.session.as_mut()) {
+            let camera = &self.cameras[session.camera];
+            session.hear(bytes, ntp_now(&self.clock, camera, now_ns));
         }
     }
 
@@ -339,8 +356,8 @@ impl Engine {
                     now_ns,
                     &mut lane,
                 );
-                silent =
-                    session.is_udp() && now_ns.saturating_sub(session.last_seen_ns) > timeout_ns;
+                let watched = session.is_udp() || self.cameras[session.camera].settings.strict;
+                silent = watched && now_ns.saturating_sub(session.last_seen_ns) > timeout_ns;
             }
             let idle = self.out.is_empty() && connection.backlog() == 0;
             if !idle && connection.send(&self.out).is_err() {
@@ -408,6 +425,13 @@ impl Engine {
             cameras: self.cameras.iter().enumerate().map(camera).collect(),
         }
     }
+}
+
+/// The middle of the NTP time on the camera's clock, in 1/65536 s.
+fn ntp_now(clock: &Clock, camera: &Camera, now_ns: u64) -> u32 {
+    let unix_us = clock.unix_us(now_ns) as i64 + camera.settings.ntp_offset_us;
+    let (seconds, fraction) = ntp(unix_us);
+    seconds << 16 | fraction >> 16
 }
 
 /// Two neighbouring ports, the even one for RTP (RFC 3550 §11).

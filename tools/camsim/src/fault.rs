@@ -18,6 +18,12 @@ pub enum Fault {
     Unauthorized(bool),
     /// Setting: microseconds by which the camera's wall clock (RTCP sender reports) is wrong.
     NtpOffset(i64),
+    /// Setting: what a request gets that keeps a playing session alive.
+    KeepAlive(KeepAlive),
+    /// Setting: a session ends when its client has been silent for the session timeout, over TCP too; over UDP, RTCP alone counts.
+    Strict(bool),
+    /// Setting: the description tells that packets carry decoding order numbers (H.264 packetization mode 2, H.265 `sprop-max-don-diff`).
+    DecodingOrder(bool),
     /// Event: the camera sends nothing for this time and goes on at a key frame; the frames between were never made.
     Stall(Duration),
     /// Event: nothing arrives for this time, then everything at once.
@@ -30,6 +36,18 @@ pub enum Fault {
     Switch(String),
     /// Event: all connections to the camera are closed, and new ones for this time; sessions come back with a new SSRC and sequence.
     Restart(Duration),
+}
+
+/// What a camera says to a request that keeps a session alive. It takes note of the request in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeepAlive {
+    /// 200 with the request's number.
+    #[default]
+    Answered,
+    /// Nothing.
+    Unanswered,
+    /// 200 with another number.
+    Misnumbered,
 }
 
 /// Which bytes are broken.
@@ -96,7 +114,7 @@ pub enum RuleError {
     Shape(String),
     /// No such fault.
     #[error(
-        "there is no fault '{0}'; use drop, duplicate, reorder, refuse, unauthorized, ntp, stall, lag, garbage, jump, switch or restart"
+        "there is no fault '{0}'; use drop, duplicate, reorder, refuse, unauthorized, ntp, deaf, strict, order, stall, lag, garbage, jump, switch or restart"
     )]
     Fault(String),
     /// The value or time does not fit.
@@ -165,6 +183,14 @@ fn parse_fault(name: &str, value: &str) -> Result<Fault, RuleError> {
         "refuse" => Fault::Refuse(switch()?),
         "unauthorized" => Fault::Unauthorized(switch()?),
         "ntp" => Fault::NtpOffset(signed()?),
+        "deaf" => Fault::KeepAlive(match value {
+            "" | "on" => KeepAlive::Unanswered,
+            "off" => KeepAlive::Answered,
+            "misnumbered" => KeepAlive::Misnumbered,
+            _ => return Err(wrong("give on, off or misnumbered")),
+        }),
+        "strict" => Fault::Strict(switch()?),
+        "order" => Fault::DecodingOrder(switch()?),
         "stall" => Fault::Stall(time()?),
         "lag" => Fault::Lag(time()?),
         "garbage" => Fault::Garbage(match value {
@@ -250,6 +276,7 @@ mod tests {
             "1:melt",
             "1:stall=soon",
             "1:switch=none",
+            "1:deaf=never",
             "1:stall=1s@never",
         ] {
             assert!(text.parse::<Rule>().is_err(), "{text}");

@@ -31,6 +31,7 @@ mod camera;
 mod clock;
 mod connection;
 mod engine;
+mod heard;
 mod mishap;
 mod mp4;
 mod packet;
@@ -42,7 +43,7 @@ mod session;
 mod sound;
 
 pub use auth::{Auth, Scheme};
-pub use fault::{Fault, Garbage, Rule, When, Which};
+pub use fault::{Fault, Garbage, KeepAlive, Rule, When, Which};
 pub use nal::Codec;
 pub use report::Report;
 pub use server::{Begin, Handle, Options, Server, StartError};

@@ -1,4 +1,4 @@
-//! Camera simulator, command line: serve cameras, list the clips, verify what was recorded of them, or drain streams to measure.
+//! Camera simulator, command line: serve cameras, list the clips, verify what was recorded of them, or measure what sending costs.
 
 use camsim::fault::Which;
 use camsim::{Auth, Begin, Codec, Options, Rule, Scheme, Server, clip, verify};
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 mod drain;
+mod measure;
 
 /// Endless RTSP cameras from small built-in clips, with marked frames and faults on request.
 ///
@@ -30,6 +31,8 @@ enum Command {
     Verify(Verify),
     /// Read streams and throw them away, to measure the sender.
     Drain(drain::Drain),
+    /// Serve cameras in a process of their own, read them all, and print the processor time that serving took.
+    Measure(measure::Measure),
 }
 
 #[derive(Args)]
@@ -70,7 +73,8 @@ struct Serve {
     /// A fault, CAMERA:FAULT[=VALUE][@WHEN]; may be given several times.
     ///
     /// CAMERA is a number, a name, or *. FAULT is drop=P, duplicate=P, reorder=P, refuse[=off], unauthorized[=off], ntp=TIME,
-    /// stall=TIME, lag=TIME, garbage=packet|payload|framing, jump=TIME, switch=CLIP or restart[=TIME DOWN].
+    /// deaf[=off|misnumbered], strict[=off], order[=off], stall=TIME, lag=TIME, garbage=packet|payload|framing, jump=TIME,
+    /// switch=CLIP or restart[=TIME DOWN].
     /// WHEN is 20s (once), every30s, or p0.001 (at each frame with that probability). Example: 3:stall=5s@20s
     #[arg(long = "fault", verbatim_doc_comment)]
     faults: Vec<Rule>,
@@ -112,6 +116,7 @@ fn main() -> ExitCode {
         }
         Some(Command::Verify(arguments)) => check(&arguments),
         Some(Command::Drain(arguments)) => drain::run(&arguments),
+        Some(Command::Measure(arguments)) => measure::run(&arguments),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

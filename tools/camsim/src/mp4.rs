@@ -3,7 +3,6 @@
 //! Written apart from the recorder's own boxes on purpose: a mistake common to writer and reader would hide itself.
 
 use crate::nal::Codec;
-use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 /// A file's table of contents must fit into memory.
@@ -22,8 +21,8 @@ pub(crate) struct Video {
 }
 
 impl Video {
-    /// Reads the tables of the first H.264 or H.265 track.
-    pub(crate) fn open(file: &mut File) -> io::Result<Self> {
+    /// Reads the tables of the first H.264 or H.265 track. Media that is cut off is no error here.
+    pub(crate) fn open(file: &mut (impl Read + Seek)) -> io::Result<Self> {
         let end = file.seek(SeekFrom::End(0))?;
         let (mut at, mut video) = (0, None::<Self>);
         while at + 8 <= end {
@@ -48,7 +47,7 @@ impl Video {
                     (_, None) => return Err(invalid("a fragment before the movie box")),
                 }
             }
-            at += size;
+            at = at.saturating_add(size);
         }
         video.ok_or_else(|| invalid("no movie box"))
     }
@@ -102,7 +101,7 @@ impl Video {
 }
 
 /// Type, header length and whole length of the box at `at`.
-fn box_header(file: &mut File, at: u64, end: u64) -> io::Result<([u8; 4], u64, u64)> {
+fn box_header(file: &mut (impl Read + Seek), at: u64, end: u64) -> io::Result<([u8; 4], u64, u64)> {
     let mut head = [0; 16];
     file.seek(SeekFrom::Start(at))?;
     file.read_exact(&mut head[..8])?;
@@ -115,7 +114,9 @@ fn box_header(file: &mut File, at: u64, end: u64) -> io::Result<([u8; 4], u64, u
         }
         small => (8, u64::from(small)),
     };
-    if size < header || at.saturating_add(size) > end {
+    // The media box of a download that broke off promises more than there is; what is there can be read.
+    let cut = at.saturating_add(size) > end && &kind != b"mdat";
+    if size < header || cut {
         return Err(invalid(
             "a box that does not fit into the file; was it cut off?",
         ));

@@ -45,6 +45,16 @@ pub struct SessionReport {
     pub sound_packets: u64,
     /// RTP bytes sent, with headers and framing.
     pub bytes: u64,
+    /// Receiver reports of this session's tracks.
+    pub reports: u64,
+    /// Report blocks that cannot be true of what was sent, and RTCP that is none.
+    pub reports_wrong: u64,
+    /// Packets lost since the beginning, as last reported.
+    pub reported_lost: i32,
+    /// The time there and back, as the last report that answers our newest one tells it (RFC 3550 §6.4.1).
+    pub round_trip_us: Option<u64>,
+    /// Good-byes by RTCP.
+    pub byes: u64,
     /// Why it ended; `None` while it lasts.
     pub ended: Option<String>,
 }

@@ -6,7 +6,7 @@ pub(crate) enum Input {
     /// A whole request.
     Request(Request),
     /// Interleaved data from the client: RTCP.
-    Data,
+    Data(Vec<u8>),
     /// Not enough bytes yet.
     Incomplete,
     /// Not RTSP.
@@ -66,8 +66,9 @@ pub(crate) fn take(bytes: &mut Vec<u8>) -> Input {
         if bytes.len() < end {
             return Input::Incomplete;
         }
+        let data = bytes[4..end].to_vec();
         bytes.drain(..end);
-        return Input::Data;
+        return Input::Data(data);
     }
     let Some(head_end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return if bytes.len() > REQUEST_LEN_MAX {
@@ -120,6 +121,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The same with the number of the request before.
+    pub(crate) fn misnumbered(request: &Request, status: &str) -> Self {
+        let number = request.header("CSeq").and_then(|text| text.parse().ok());
+        let number = number.unwrap_or(1u32).saturating_sub(1);
+        Self {
+            text: format!("RTSP/1.0 {status}\r\nCSeq: {number}\r\nServer: camsim\r\n"),
+            body: String::new(),
+        }
+    }
+
     /// An answer to `request` with that status line.
     pub(crate) fn new(request: &Request, status: &str) -> Self {
         let cseq = request.header("CSeq").unwrap_or("0");
@@ -157,7 +168,7 @@ mod tests {
     #[test]
     fn requests_and_interleaved_data_come_off_in_order() {
         let mut bytes = b"$\x01\0\x02ab\r\nSETUP rtsp://h:1/h264b/3/trackID=1 RTSP/1.0\r\nCSeq: 7\r\ntransport: x\r\n\r\nPLAY".to_vec();
-        assert_eq!(take(&mut bytes), Input::Data);
+        assert_eq!(take(&mut bytes), Input::Data(b"ab".to_vec()));
         let Input::Request(request) = take(&mut bytes) else {
             panic!("no request");
         };

@@ -2,6 +2,7 @@
 
 use crate::camera::Camera;
 use crate::engine::Engine;
+use crate::fault::KeepAlive;
 use crate::request::{Answer, Request};
 use crate::sdp;
 use crate::server::Begin;
@@ -46,6 +47,10 @@ impl Engine {
                     .fold(refusal, |answer, one| answer.with("WWW-Authenticate", one)),
             );
         }
+        if let Some(way) = self.unusual_keep_alive(index, request) {
+            let misnumbered = way == KeepAlive::Misnumbered;
+            return misnumbered.then(|| Answer::misnumbered(request, "200 OK"));
+        }
         Some(match request.method.as_str() {
             "OPTIONS" => Answer::new(request, "200 OK").with("Public", METHODS),
             "GET_PARAMETER" | "SET_PARAMETER" => self.keep_alive(index, request),
@@ -65,10 +70,20 @@ impl Engine {
         })
     }
 
+    /// What this request gets when it keeps a playing session alive and its camera has a way of its own.
+    fn unusual_keep_alive(&self, index: usize, request: &Request) -> Option<KeepAlive> {
+        let session = self.connections[index].as_ref()?.session.as_ref()?;
+        let keeps =
+            ["OPTIONS", "GET_PARAMETER", "SET_PARAMETER"].contains(&request.method.as_str());
+        let way = self.cameras[session.camera].settings.keep_alive;
+        (keeps && session.playing && way != KeepAlive::Answered).then_some(way)
+    }
+
     fn describe(&self, request: &Request, camera: usize, now_ns: u64) -> Answer {
         let camera = &self.cameras[camera];
         let base = format!("{}/", request.url.trim_end_matches('/'));
-        let body = sdp::describe(&camera.name, camera.clip(now_ns), self.addr.ip());
+        let order = camera.settings.decoding_order;
+        let body = sdp::describe(&camera.name, camera.clip(now_ns), self.addr.ip(), order);
         Answer::new(request, "200 OK")
             .with("Content-Base", &base)
             .with_body("application/sdp", body)

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::net::IpAddr;
 
-/// The session description of a camera that plays `clip`, served at `address`.
-pub(crate) fn describe(name: &str, clip: &Clip, address: IpAddr) -> String {
+/// The session description of a camera that plays `clip`, served at `address`; with `order`, one that tells of decoding order numbers.
+pub(crate) fn describe(name: &str, clip: &Clip, address: IpAddr, order: bool) -> String {
     let version = if address.is_ipv4() { "IP4" } else { "IP6" };
     let rate = crate::clip::VIDEO_HZ as f64 / clip.period as f64;
     let mut sdp = format!(
@@ -19,7 +19,7 @@ pub(crate) fn describe(name: &str, clip: &Clip, address: IpAddr) -> String {
             Codec::H264 => "H264",
             Codec::H265 => "H265",
         },
-        video_format(clip),
+        video_format(clip, order),
     );
     if let Some(sound) = &clip.sound {
         let hz = sound.hz;
@@ -42,7 +42,7 @@ pub(crate) fn describe(name: &str, clip: &Clip, address: IpAddr) -> String {
 }
 
 /// The `fmtp` of the video (RFC 6184 §8.1, RFC 7798 §7.1).
-fn video_format(clip: &Clip) -> String {
+fn video_format(clip: &Clip, order: bool) -> String {
     let sets = |kind: u8| {
         let of_kind = clip
             .parameter_sets
@@ -65,13 +65,15 @@ fn video_format(clip: &Clip) -> String {
                 .map(|byte| format!("{byte:02X}"))
                 .collect();
             format!(
-                "packetization-mode=1;profile-level-id={profile};sprop-parameter-sets={},{}",
+                "packetization-mode={};profile-level-id={profile};sprop-parameter-sets={},{}",
+                if order { 2 } else { 1 },
                 sets(7),
                 sets(8)
             )
         }
         Codec::H265 => format!(
-            "sprop-vps={};sprop-sps={};sprop-pps={}",
+            "{}sprop-vps={};sprop-sps={};sprop-pps={}",
+            if order { "sprop-max-don-diff=4;" } else { "" },
             sets(32),
             sets(33),
             sets(34)

@@ -46,6 +46,9 @@ pub(crate) struct Track {
     pub(crate) next: u64,
     packets: u32,
     octets: u32,
+    /// The middle of the NTP time of the newest sender report and of the one before; 0 when there was none.
+    pub(crate) last_report: u32,
+    pub(crate) report_before: u32,
 }
 
 /// How packets travel.
@@ -97,6 +100,8 @@ impl Track {
             next: 0,
             packets: 0,
             octets: 0,
+            last_report: 0,
+            report_before: 0,
         }
     }
 }
@@ -327,11 +332,11 @@ impl Session {
 
     fn send_reports(&mut self, camera: &Camera, clock: &Clock, now_ns: u64, lane: &mut Lane<'_>) {
         let unix_us = clock.unix_us(now_ns) as i64 + camera.settings.ntp_offset_us;
-        if let Some(track) = &self.video {
+        if let Some(track) = &mut self.video {
             let ticks = camera.ticks_at(now_ns).wrapping_add(track.offset);
             track.report(&camera.name, unix_us, ticks, lane);
         }
-        if let (Some(track), Some(sound)) = (&self.sound, camera.sound()) {
+        if let (Some(track), Some(sound)) = (&mut self.sound, camera.sound()) {
             let ticks = camera
                 .sound_ticks_at(sound, now_ns)
                 .wrapping_add(track.offset);
@@ -342,14 +347,15 @@ impl Session {
 
 impl Track {
     /// A sender report and a source description (RFC 3550 §6.4.1, §6.5).
-    fn report(&self, name: &str, unix_us: i64, ticks: u32, lane: &mut Lane<'_>) {
-        let seconds = (unix_us.div_euclid(1_000_000) + NTP_UNIX_S) as u32;
-        let fraction = ((unix_us.rem_euclid(1_000_000) as u64) << 32) / 1_000_000;
+    fn report(&mut self, name: &str, unix_us: i64, ticks: u32, lane: &mut Lane<'_>) {
+        let (seconds, fraction) = ntp(unix_us);
+        self.report_before = self.last_report;
+        self.last_report = seconds << 16 | fraction >> 16;
         let mut packet = vec![0x80, 200, 0, 6];
         for word in [
             self.ssrc,
             seconds,
-            fraction as u32,
+            fraction,
             ticks,
             self.packets,
             self.octets,
@@ -372,4 +378,11 @@ impl Track {
             Way::Udp { rtcp, .. } => drop(lane.udp.rtcp.send_to(&packet, rtcp)),
         }
     }
+}
+
+/// Seconds since 1900 and their fraction in 1/2³² s (RFC 3550 §4).
+pub(crate) fn ntp(unix_us: i64) -> (u32, u32) {
+    let seconds = (unix_us.div_euclid(1_000_000) + NTP_UNIX_S) as u32;
+    let fraction = ((unix_us.rem_euclid(1_000_000) as u64) << 32) / 1_000_000;
+    (seconds, fraction as u32)
 }

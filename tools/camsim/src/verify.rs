@@ -137,11 +137,31 @@ impl Summary {
 
 /// Verifies the video of an MP4 file, progressive or fragmented.
 pub fn mp4(path: &Path) -> io::Result<Summary> {
-    let mut file = File::open(path)?;
-    let video = Video::open(&mut file)?;
-    let mut summary = Summary::default();
+    mp4_in(&mut File::open(path)?)
+}
+
+/// The same of a file that is anywhere, such as in memory.
+pub fn mp4_in(file: &mut (impl Read + Seek)) -> io::Result<Summary> {
+    match beginning(file)? {
+        (summary, 0) => Ok(summary),
+        (_, cut) => {
+            let error = format!("the last {cut} pictures are not in the file; was it cut off?");
+            Err(io::Error::new(io::ErrorKind::UnexpectedEof, error))
+        }
+    }
+}
+
+/// Verifies what is there of a file that broke off; also tells how many pictures it promises and lacks.
+pub fn beginning(file: &mut (impl Read + Seek)) -> io::Result<(Summary, u64)> {
+    let end = file.seek(SeekFrom::End(0))?;
+    let video = Video::open(file)?;
+    let (mut summary, mut cut) = (Summary::default(), 0);
     let mut sample = Vec::new();
     for (offset, size) in video.samples {
+        if offset.saturating_add(u64::from(size)) > end {
+            cut += 1;
+            continue;
+        }
         sample.resize(size as usize, 0);
         file.seek(SeekFrom::Start(offset))?;
         file.read_exact(&mut sample)?;
@@ -150,7 +170,7 @@ pub fn mp4(path: &Path) -> io::Result<Summary> {
             None => Verdict::Unmarked,
         });
     }
-    Ok(summary)
+    Ok((summary, cut))
 }
 
 /// Verifies an Annex B elementary stream.

@@ -29,6 +29,8 @@ impl Running {
             data_dir: String::new(),
             http: None,
             rtsp: None,
+            rtsps: None,
+            mediamtx: None,
             volumes: Vec::new(),
             streams: Vec::new(),
         };

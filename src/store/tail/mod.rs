@@ -7,65 +7,32 @@
 //! Bounds (L8): a stream holds at most `waiting_max` bytes that no writer has taken, and all tails together the bytes of
 //! their shared `TailBudget`. Past it, whole groups of pictures of the stream that is behind are shed: its run ends with cause
 //! `overload`, and a new run starts at a key frame once there is room.
+//!
+//! Readers may look (`follow`): the newest frames are played and watched from here before they are on disk. They never hold up a
+//! frame: what becomes durable leaves, but for the little that is kept for those who follow.
+
+mod block;
+mod follow;
+mod state;
+
+pub use block::{Run, TailBlock};
+pub use follow::Followed;
+pub use state::BLOCK_FRAMES_MAX;
 
 use crate::{
     base::{Micros, UnixMicros},
-    format::{description::RunDescription, row::RunId},
-    media::{Codec, Frame, FrameKind, GapCause, StreamId, TrackId},
+    format::description::RunDescription,
+    media::{Frame, FrameKind, GapCause, StreamId},
 };
-use bytes::Bytes;
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+use state::{State, is_video};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
+use tokio::sync::watch;
 
-/// Most frames in one block: bounds its head.
-pub const BLOCK_FRAMES_MAX: usize = 2048;
-/// A frame's duration when nothing is known of the next.
-const INTERVAL_DEFAULT: Micros = Micros::from_millis(40);
-/// A block is cut before its presentation times pass this span: chapters count on it.
-const BLOCK_SPAN_MAX: Micros = Micros::from_secs(60);
-/// What a frame costs in a block and its row besides its bytes: a checksum, and twice the widest line of a frame table.
-const FRAME_COST: usize = 4 + 2 * (5 + 1 + 10);
 /// What a block costs besides its frames, run description included, where volumes are small.
 const BLOCK_COST: usize = 8 << 10;
-/// The longest duration a last frame is credited with.
-const INTERVAL_MAX: Micros = Micros::from_secs(10);
-
-/// What is true of one run and goes into each of its blocks.
-#[derive(Debug)]
-pub struct Run {
-    /// Which run of which stream.
-    pub id: RunId,
-    /// For people and players.
-    pub description: RunDescription,
-    /// The description as it is on disk.
-    pub packed: Bytes,
-}
-
-/// Frames of one run that make one block on disk. Immutable once cut.
-#[derive(Debug)]
-pub struct TailBlock {
-    /// The run.
-    pub run: Arc<Run>,
-    /// Number within the run.
-    pub number: u32,
-    /// The frames in order of arrival.
-    pub frames: Vec<Frame>,
-    /// Bytes of the frames.
-    pub bytes: usize,
-    /// When the first frame arrived, monotonic.
-    pub arrived: Micros,
-    /// Earliest presentation time.
-    pub first: UnixMicros,
-    /// End of the latest frame.
-    pub end: UnixMicros,
-    /// Why the run ends with this block.
-    pub ends: Option<GapCause>,
-}
 
 /// The memory all tails of a store share.
 #[derive(Debug)]
@@ -150,32 +117,8 @@ pub struct Tail {
     budget: Arc<TailBudget>,
     limits: TailLimits,
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    run: Option<Arc<Run>>,
-    next_number: u32,
-    last_start: Option<UnixMicros>,
-    open: Option<OpenBlock>,
-    /// Cut blocks, oldest first: the first `taken` are with the writer, the rest wait.
-    blocks: VecDeque<Arc<TailBlock>>,
-    taken: usize,
-    waiting: usize,
-    shedding: bool,
-    interval: Option<Micros>,
-    counters: TailCounters,
-}
-
-#[derive(Debug)]
-struct OpenBlock {
-    frames: Vec<Frame>,
-    bytes: usize,
-    /// Bytes on disk, at the most.
-    cost: usize,
-    arrived: Micros,
-    /// Earliest presentation time.
-    first: UnixMicros,
+    /// Told of each frame, for those who follow.
+    newest: watch::Sender<u64>,
 }
 
 impl Tail {
@@ -190,6 +133,7 @@ impl Tail {
             budget,
             limits,
             state: Mutex::new(State::default()),
+            newest: watch::Sender::new(0),
         })
     }
 
@@ -226,6 +170,7 @@ impl Tail {
         state.push(frame, len, now, self.limits.block_len_max);
         self.budget.held.fetch_add(len as u64, Ordering::Relaxed);
         state.counters.held += len as u64;
+        self.announce(state.sequence);
         Pushed::Kept
     }
 
@@ -303,17 +248,20 @@ impl Tail {
             .sum()
     }
 
-    /// Tells that the oldest `count` taken blocks are durable: they leave memory.
+    /// Tells that the oldest `count` taken blocks are durable: they leave memory, unless somebody follows.
     pub fn durable(&self, count: usize) {
         let mut state = self.lock();
         assert!(count <= state.taken, "only what was taken becomes durable");
+        let followed = self.is_followed();
         for block in state.blocks.drain(..count).collect::<Vec<_>>() {
             self.budget
                 .held
                 .fetch_sub(block.bytes as u64, Ordering::Relaxed);
             state.counters.held -= block.bytes as u64;
             state.counters.durable = state.counters.durable.max(Some(block.end));
+            state.kept.push_back(block);
         }
+        state.let_go(followed);
         state.taken -= count;
     }
 
@@ -358,152 +306,5 @@ impl Tail {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn is_video(run: &Run, track: TrackId) -> bool {
-    run.description
-        .tracks
-        .tracks
-        .get(usize::from(track.0))
-        .is_some_and(|track| track.codec.is_video())
-}
-
-impl State {
-    fn has_video(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| {
-            run.description
-                .tracks
-                .tracks
-                .iter()
-                .any(|track| Codec::is_video(track.codec))
-        })
-    }
-
-    fn begin(&mut self, stream: StreamId, mut description: RunDescription) {
-        assert!(self.open.is_none(), "the run before was cut");
-        if self.last_start == Some(description.started) {
-            description.started = description.started + Micros(1);
-        }
-        self.last_start = Some(description.started);
-        self.counters.runs[description.start_cause as usize] += 1;
-        let packed = description.encode().into();
-        self.run = Some(Arc::new(Run {
-            id: RunId {
-                stream,
-                run: description.started,
-            },
-            description,
-            packed,
-        }));
-        self.next_number = 0;
-        self.interval = None;
-        self.shedding = false;
-    }
-
-    fn end(&mut self, cause: GapCause) {
-        self.cut(Some(cause));
-        self.run = None;
-        self.shedding = false;
-    }
-
-    fn end_keeping_description(&mut self, cause: GapCause) {
-        let run = self.run.clone();
-        self.end(cause);
-        self.run = run;
-        self.shedding = true;
-    }
-
-    fn push(&mut self, frame: Frame, len: usize, now: Micros, block_len_max: usize) {
-        let key = frame.kind == FrameKind::Key
-            && self
-                .run
-                .as_ref()
-                .is_some_and(|run| is_video(run, frame.track));
-        let cut = self.open.as_ref().is_some_and(|open| {
-            key || frame.time.since(open.frames[0].time).0.abs() > BLOCK_SPAN_MAX.0
-                || open.cost + len + FRAME_COST > block_len_max
-                || open.frames.len() >= BLOCK_FRAMES_MAX
-        });
-        if cut {
-            self.cut(None);
-        }
-        self.counters.frames += 1;
-        self.counters.bytes += len as u64;
-        self.counters.newest = self.counters.newest.max(Some(frame.time));
-        self.waiting += len;
-        let open = self.open.get_or_insert_with(|| OpenBlock {
-            frames: Vec::new(),
-            bytes: 0,
-            cost: 0,
-            arrived: now,
-            first: frame.time,
-        });
-        open.cost += len + FRAME_COST;
-        open.first = open.first.min(frame.time);
-        open.bytes += len;
-        open.frames.push(frame);
-    }
-
-    /// Makes a block of the frames so far. With `ends`, the run ends with it: an empty block where there are no frames.
-    fn cut(&mut self, ends: Option<GapCause>) {
-        let Some(run) = self.run.clone() else { return };
-        let open = match (self.open.take(), ends) {
-            (Some(open), _) => open,
-            // Nothing to write, but the end must be told: by the last block still waiting, else by an empty one.
-            (None, Some(_)) if self.next_number > 0 && !self.shedding => OpenBlock {
-                frames: Vec::new(),
-                bytes: 0,
-                cost: 0,
-                arrived: Micros::ZERO,
-                first: UnixMicros::MAX,
-            },
-            (None, _) => return,
-        };
-        let (first, end) = self.span(&open.frames);
-        let block = TailBlock {
-            run,
-            number: self.next_number,
-            frames: open.frames,
-            bytes: open.bytes,
-            arrived: open.arrived,
-            first,
-            end,
-            ends,
-        };
-        self.next_number += 1;
-        self.blocks.push_back(Arc::new(block));
-    }
-
-    /// Earliest presentation time and end of the latest frame. A frame lasts as long as the one before it of the main track.
-    fn span(&mut self, frames: &[Frame]) -> (UnixMicros, UnixMicros) {
-        let Some(main) = frames.iter().map(|frame| frame.track).min() else {
-            let end = self
-                .blocks
-                .back()
-                .map_or(self.last_start.unwrap_or_default(), |block| block.end);
-            return (end, end);
-        };
-        let mut times: Vec<UnixMicros> = frames
-            .iter()
-            .filter(|frame| frame.track == main)
-            .map(|frame| frame.time)
-            .collect();
-        times.sort_unstable();
-        if let [.., before, last] = times.as_slice() {
-            self.interval = Some(last.since(*before).max(Micros(1)).min(INTERVAL_MAX));
-        }
-        let first = frames
-            .iter()
-            .map(|frame| frame.time)
-            .min()
-            .unwrap_or_default();
-        let last = frames
-            .iter()
-            .map(|frame| frame.time)
-            .max()
-            .unwrap_or_default();
-        let end = times.last().copied().unwrap_or(last) + self.interval.unwrap_or(INTERVAL_DEFAULT);
-        (first, end.max(last + Micros(1)))
     }
 }
