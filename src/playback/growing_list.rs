@@ -35,6 +35,8 @@ pub struct GrowingList {
     sequence: u64,
     target: u32,
     loses: bool,
+    /// The last part of a state that was not the end.
+    said: Option<Name>,
 }
 
 /// A state of it.
@@ -46,6 +48,8 @@ pub struct Grown {
     pub kind: ListKind,
     /// Its target duration in seconds.
     pub target: u32,
+    /// Whether its last part may be told with its own end (`MediaList::ends_itself`): what was said of a part stays.
+    pub ends_itself: bool,
 }
 
 /// What is known of the range besides its parts.
@@ -84,10 +88,15 @@ impl GrowingList {
             (true, false) => ListKind::Sliding(numbers),
             (true, true) => ListKind::Slid(numbers),
         };
+        let last = parts.last().map(|part| (part.run, part.start));
+        if !state.ended {
+            self.said = self.said.max(last);
+        }
         Grown {
             parts,
             kind,
             target: self.target.max(1),
+            ends_itself: state.ended && last > self.said,
         }
     }
 
@@ -154,7 +163,7 @@ impl GrowingList {
 mod tests {
     use super::*;
     use crate::{
-        base::seed::Seed,
+        base::{Micros, seed::Seed},
         playback::{
             fragment::{FragmentTracks, Receiver, tests::run},
             hls::{MediaList, Show},
@@ -176,6 +185,7 @@ mod tests {
             parts: &state.parts,
             from: UnixMicros(BEGIN + SECOND),
             target: state.target,
+            ends_itself: state.ends_itself,
             query: "",
         };
         list.text()
@@ -294,6 +304,31 @@ mod tests {
         );
         assert!(text(&ended).starts_with(&text(&second)));
         assert!(text(&ended).ends_with("#EXT-X-ENDLIST\n"));
+    }
+
+    /// A list lasts as long as what it shows, but what it said of a part stays.
+    #[test]
+    fn the_last_part_has_its_own_end_unless_another_was_told() {
+        let mut all = fitting_parts(&mut Seed::new(5), 10);
+        let last = all.last_mut().unwrap();
+        last.own_end = last.end - Micros(120_000);
+        let own = format!("#EXTINF:{:.6},", last.duration().as_secs_f64() - 0.12);
+        let whole = format!("#EXTINF:{:.6},", last.duration().as_secs_f64());
+        let ended = RangeState {
+            ended: true,
+            ..KEPT
+        };
+        let tells = |grown: &Grown, length: &str| {
+            let text = text(grown);
+            let mut lengths = text.lines().filter(|line| line.starts_with("#EXTINF"));
+            lengths.next_back() == Some(length)
+        };
+        let mut list = GrowingList::default();
+        list.update(all[..9].to_vec(), KEPT);
+        assert!(tells(&list.update(all.clone(), ended), &own));
+        let mut list = GrowingList::default();
+        assert!(tells(&list.update(all.clone(), KEPT), &whole));
+        assert!(tells(&list.update(all.clone(), ended), &whole));
     }
 
     /// After a restart of the server the list is what it was, to the byte, while its first part is there.

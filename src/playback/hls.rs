@@ -109,6 +109,8 @@ pub struct MediaList<'a> {
     pub show: Show,
     /// In the order in which they are played.
     pub parts: &'a [Part],
+    /// Whether the last one is to last as long as what it shows itself: behind it nothing brings the pictures that need the next.
+    pub ends_itself: bool,
     /// Where playing begins, when that is inside the first part.
     pub from: UnixMicros,
     /// No part lasts longer, in seconds.
@@ -181,8 +183,11 @@ impl MediaList<'_> {
             writeln!(text, "#EXT-X-START:TIME-OFFSET={seconds:.6},PRECISE=YES")?;
         }
         let mut before: Option<&Part> = None;
-        for part in self.parts {
-            self.write_part(text, before, part)?;
+        let last = self.parts.len().saturating_sub(1);
+        for (number, part) in self.parts.iter().enumerate() {
+            let own = number == last && self.ends_itself && self.show == Show::Parts;
+            let end = if own { part.own_end } else { part.end };
+            self.write_part(text, before, part, end)?;
             before = Some(part);
         }
         if self.kind.has_ended() {
@@ -196,6 +201,7 @@ impl MediaList<'_> {
         text: &mut String,
         before: Option<&Part>,
         part: &Part,
+        end: UnixMicros,
     ) -> std::fmt::Result {
         if before.is_some() && !part.follows {
             text.push_str("#EXT-X-DISCONTINUITY\n");
@@ -204,7 +210,7 @@ impl MediaList<'_> {
         if before.is_none_or(|before| before.run != part.run) {
             writeln!(text, "#EXT-X-MAP:URI=\"{run}/init.mp4{query}\"")?;
         }
-        let seconds = part.duration().as_secs_f64();
+        let seconds = end.since(part.start).as_secs_f64();
         writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", part.start)?;
         writeln!(text, "#EXTINF:{seconds:.6},")?;
         let name = part_file(part.start, self.show);

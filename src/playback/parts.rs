@@ -56,6 +56,8 @@ pub struct Part {
     pub start: UnixMicros,
     /// When the first picture of the next part is shown, or its last one ends.
     pub end: UnixMicros,
+    /// When its own last picture ends: pictures that are shown before `end` but stored behind the next key frame are in the next part.
+    pub own_end: UnixMicros,
     /// Its first frame.
     pub first: RunPlace,
     /// The frame behind its last.
@@ -77,7 +79,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// How long it is shown.
+    /// How long it is shown, where the next part follows.
     pub fn duration(&self) -> Micros {
         self.end.since(self.start)
     }
@@ -102,6 +104,7 @@ impl Part {
             tracks: Arc::clone(tracks),
             start: UnixMicros(start),
             end: UnixMicros(end),
+            own_end: UnixMicros(end),
             first: place,
             behind: place,
             context: place,
@@ -294,6 +297,7 @@ impl RunScan {
             tracks: Arc::clone(&self.tracks),
             start: frame.time,
             end: frame.time,
+            own_end: frame.time,
             first: place,
             behind: place,
             context: context.unwrap_or(place),
@@ -360,14 +364,19 @@ impl Open {
 
     /// Ends where its last frame does.
     fn end(self, behind: RunPlace) -> Option<Part> {
-        let end = self.last + Micros(self.times.interval_us());
+        let end = self.own_end();
         self.end_at(behind, end)
+    }
+
+    fn own_end(&self) -> UnixMicros {
+        self.last + Micros(self.times.interval_us())
     }
 
     fn end_at(self, behind: RunPlace, end: UnixMicros) -> Option<Part> {
         let part = Part {
             behind,
             end,
+            own_end: self.own_end().min(end),
             ..self.part
         };
         self.listed.then_some(part)

@@ -125,6 +125,7 @@ impl<'a> Blocks<'a> {
                 parts,
                 from: parts[0].start,
                 target: target_duration(parts),
+                ends_itself: true,
                 query: "",
             };
             std::fs::write(folder.join(name), list.text()).unwrap();

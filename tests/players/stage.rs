@@ -135,7 +135,7 @@ impl Stage {
             (*name, (25, md5_list(pictures)))
         });
         for (id, (per_second, source)) in clips.into_iter().chain(films) {
-            let from = stage.runs(id)[0].0;
+            let from = stage.first_picture(id);
             stage.cameras.push(Camera {
                 id,
                 per_second,
@@ -167,6 +167,15 @@ impl Stage {
         for id in cameras {
             self.wait(id, || long(&self.runs(id), 0, RECORDED));
         }
+    }
+
+    /// When a camera's first picture was taken. Its run may begin before, with sound.
+    fn first_picture(&self, camera: &str) -> UnixMicros {
+        let (start, end) = self.runs(camera)[0];
+        let url = self.url(camera, &format!("frames?from={start}&to={end}&count=1"));
+        let frames: Value = serde_json::from_str(&self.text(&url)).expect("JSON");
+        let time = frames["frames"][0]["time"].as_str().expect("a key frame");
+        time.parse().expect("a time")
     }
 
     /// Waits for something to become true.

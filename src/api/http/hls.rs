@@ -115,6 +115,7 @@ struct Listed {
     parts: Vec<Part>,
     kind: ListKind,
     target: u32,
+    ends_itself: bool,
 }
 
 impl Listed {
@@ -135,6 +136,7 @@ impl Listed {
                 kind: ListKind::Past,
                 target: target_duration(&parts),
                 parts,
+                ends_itself: true,
             });
         }
         let key = (stream, range);
@@ -148,6 +150,7 @@ impl Listed {
             parts,
             kind,
             target,
+            ends_itself,
         } = app.lists.grow(key, now, |list| {
             list.update(parts, RangeState { ended, kept })
         });
@@ -155,6 +158,7 @@ impl Listed {
             parts,
             kind,
             target,
+            ends_itself,
         })
     }
 
@@ -169,6 +173,7 @@ impl Listed {
                 parts: window.parts(),
                 kind: window.kind(),
                 target: window.target(),
+                ends_itself: false,
             }
         }))
     }
@@ -263,6 +268,7 @@ async fn media_list(
         mut parts,
         kind,
         target,
+        ends_itself,
     } = listed;
     if show == Show::Keys {
         parts.retain(|part| part.tracks.size().is_some());
@@ -279,6 +285,7 @@ async fn media_list(
         },
         parts: &parts,
         target,
+        ends_itself,
         query: if query.stream == Some(StreamRole::Sub) {
             "?stream=sub"
         } else {

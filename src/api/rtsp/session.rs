@@ -218,14 +218,12 @@ impl Sessions {
         }
     }
 
-    /// Whether a client on `connection` may leave unread what it is sent: it sets the pace, and shows signs of life.
+    /// Whether a client on `connection` may leave unread what it was sent: it sets the pace, and shows signs of life. Also when nothing
+    /// more is sent, because all is or it has paused.
     pub fn may_hold_still(&self, connection: u64, now: Micros) -> bool {
         let sessions = self.on(connection).iter();
         let mut sessions = sessions.filter_map(|id| self.all.get(id));
-        sessions.any(|session| {
-            let holds = session.state == State::Playing && session.client_paced;
-            holds && !session.is_silent(now)
-        })
+        sessions.any(|session| session.client_paced && !session.is_silent(now))
     }
 
     /// Ends one.

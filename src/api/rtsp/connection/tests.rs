@@ -234,10 +234,14 @@ async fn who_sets_the_pace_may_hold_still_as_long_as_it_is_heard_of() {
         rig.picture(FrameKind::Key, 300_000);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // What it asks is heard, though there is no room for the answers, which wait for it.
+    // What it asks is heard, though there is no room for the answers, which wait for it. That it pauses changes nothing.
     for number in 0..20 {
+        let what = match number {
+            10 => format!("PAUSE {GATE}"),
+            _ => "OPTIONS *".to_owned(),
+        };
         let ask = format!(
-            "OPTIONS * RTSP/1.0\r\nCSeq: {}\r\n{}\r\n",
+            "{what} RTSP/1.0\r\nCSeq: {}\r\n{}\r\n",
             100 + number,
             viewer.session_header()
         );
@@ -258,6 +262,7 @@ async fn who_sets_the_pace_may_hold_still_as_long_as_it_is_heard_of() {
     }
     assert_eq!(rig.service.metrics.ended(Ended::Stuck), 0);
     // Of a client that is silent too nobody knows whether it is there.
+    assert_eq!(viewer.ask("PLAY", GATE, own_pace).await.0, 200);
     for _ in 0..10 {
         rig.picture(FrameKind::Key, 300_000);
         tokio::time::sleep(Duration::from_millis(100)).await;
