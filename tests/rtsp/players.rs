@@ -90,7 +90,7 @@ fn players<'scope>(
         let properties = [format!("location={url}"), format!("protocols={transport}")];
         let show = move || {
             let properties = [&*properties[0], &*properties[1], "latency=200"];
-            gst(&properties, &[], codec, &file, PICTURES)
+            gst(&properties, codec, &file, PICTURES)
         };
         running.push((what("GStreamer"), source, scope.spawn(show)));
         let (address, file) = (

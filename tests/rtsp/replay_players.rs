@@ -139,7 +139,6 @@ fn players<'a>(rig: &'a Rig, sources: &'a [Source]) -> Vec<Shown<'a>> {
                 );
                 gst(
                     &[&location, &protocols, "latency=200"],
-                    &[],
                     source.codec,
                     &gst_file,
                     ALL,
@@ -155,7 +154,7 @@ fn players<'a>(rig: &'a Rig, sources: &'a [Source]) -> Vec<Shown<'a>> {
             let location = format!("location={}", source.secure);
             // Nobody signed the certificate.
             let properties = [&*location, "tls-validation-flags=0", "protocols=tcp"];
-            gst(&properties, &[], source.codec, &secure_file, ALL)
+            gst(&properties, source.codec, &secure_file, ALL)
         };
         let what = format!("{} by GStreamer over TLS", source.camera);
         all.push((what, source, source.count, Box::new(show)));
@@ -168,13 +167,7 @@ fn players<'a>(rig: &'a Rig, sources: &'a [Source]) -> Vec<Shown<'a>> {
                 "onvif-rate-control=false",
                 "protocols=tcp",
             ];
-            gst(
-                &properties,
-                &["rtponvifparse", "!"],
-                source.codec,
-                &onvif_file,
-                source.most,
-            )
+            gst(&properties, source.codec, &onvif_file, source.most)
         };
         let what = format!("{} by GStreamer as an ONVIF client", source.camera);
         all.push((what, source, source.most, Box::new(show)));

@@ -2,6 +2,7 @@
 
 use md5::{Digest, Md5};
 use std::{
+    borrow::Cow,
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -14,17 +15,18 @@ pub(crate) const DECODER_HOLDS: usize = 10;
 const PICTURE_LEN: usize = 640 * 360 * 3 / 2;
 
 /// Runs a player; its errors are part of the message when it fails.
-fn play(program: &str, args: &[&str]) -> String {
+fn play(program: &str, args: &[impl AsRef<str>]) -> String {
     let output = output(program, args);
     let errors = String::from_utf8_lossy(&output.stderr);
+    let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
     assert!(output.status.success(), "{program} {args:?}: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn output(program: &str, args: &[&str]) -> Output {
+fn output(program: &str, args: &[impl AsRef<str>]) -> Output {
     Command::new("timeout")
         .args(["60", program])
-        .args(args)
+        .args(args.iter().map(AsRef::as_ref))
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}; install it"))
@@ -58,53 +60,43 @@ pub(crate) fn mpv(url: &str, transport: &str, file: &Path, most: usize) -> Vec<S
     md5_of_rows(&std::fs::read_to_string(file).expect("mpv wrote the pictures"))
 }
 
-/// Shows at most `most` pictures of what `source`, an element with its properties, sends.
-pub(crate) fn gst(
-    source: &[&str],
-    extension: &[&str],
-    codec: &str,
-    file: &Path,
-    most: usize,
-) -> Vec<String> {
-    let (depay, parse) = (format!("rtp{codec}depay"), format!("{codec}parse"));
-    let (decode, out) = (
-        format!("avdec_{codec}"),
-        format!("location={}", file.display()),
-    );
-    // Behind the last come those that the decoder still holds.
-    let ends = format!("eos-after={}", most + DECODER_HOLDS);
-    let only = ["name=s", "s.", "!", "application/x-rtp,media=video", "!"];
-    // Where all is played, to its goodbye, of all tracks.
-    let sound = [
-        "s.",
-        "!",
-        "application/x-rtp,media=audio",
-        "!",
-        "fakesink",
-        "async=false",
-    ];
-    let sound = if most == ALL { &sound[..] } else { &[] };
-    let rest = [
-        &depay, "!", &parse, "!", &decode, "!", "identity", &ends, "!", "filesink", &out,
-    ];
-    let line = [&["-q", "rtspsrc"], source, &only, extension, &rest, sound].concat();
-    let ended = output("gst-launch-1.0", &line);
-    let errors = String::from_utf8_lossy(&ended.stderr);
-    assert!(
-        ended.status.success() || is_hasty(&errors),
-        "GStreamer {line:?}: {errors}"
+/// GStreamer's RTSP client with these properties of `rtspsrc`: of an address with pictures of `codec`, at most `most`.
+pub(crate) fn gst(properties: &[&str], codec: &str, file: &Path, most: usize) -> Vec<String> {
+    play(
+        "/usr/bin/python3",
+        &gst_words(properties, codec, file, most),
     );
     let bytes = std::fs::read(file).expect("what it shows");
-    assert!(!bytes.is_empty(), "GStreamer {line:?} showed nothing");
+    assert!(!bytes.is_empty(), "GStreamer {properties:?} showed nothing");
     let digest = |picture: &[u8]| format!("{:x}", Md5::digest(picture));
     let pictures = bytes.chunks_exact(PICTURE_LEN).take(most);
     pictures.map(digest).collect()
 }
 
-/// Whether these are the errors of a GStreamer that has seen all it wanted. Where its RTCP goodbye and PAUSE come at the same moment, from
-/// two of its threads, version 1.22 now and then reports the end of the connection and sends TEARDOWN without waiting. A capture shows both
-/// answered, and no end of ours; that the server ended no connection is asserted where all have played.
-pub(crate) fn is_hasty(errors: &str) -> bool {
-    let hasty = ["gst_rtspsrc_pause", "Received end-of-file"];
-    hasty.iter().all(|text| errors.contains(text))
+/// Whether GStreamer's RTSP client gets 20 pictures, and what it says.
+pub(crate) fn gst_succeeds(properties: &[&str], file: &Path) -> (bool, String) {
+    let ended = output("/usr/bin/python3", &gst_words(properties, "h264", file, 20));
+    let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
+    (ended.status.success(), errors)
+}
+
+fn gst_words<'a>(
+    properties: &[&'a str],
+    codec: &'a str,
+    file: &'a Path,
+    most: usize,
+) -> Vec<Cow<'a, str>> {
+    let most = match most {
+        ALL => "all".to_owned(),
+        most => most.to_string(),
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/gst-player.py");
+    let mut words = vec![
+        script.into(),
+        file.to_string_lossy(),
+        codec.into(),
+        most.into(),
+    ];
+    words.extend(properties.iter().map(|property| Cow::Borrowed(*property)));
+    words
 }
