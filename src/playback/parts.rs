@@ -222,6 +222,8 @@ struct Stretch {
     pictures: u64,
     /// Whether the pictures that come need some from before the stretch.
     orphans: bool,
+    /// Whether pictures are shown before a key frame that they are stored behind.
+    opens_groups: bool,
 }
 
 /// A part that still grows.
@@ -260,6 +262,7 @@ impl RunScan {
         }
         let stretch = &mut self.stretch;
         stretch.pictures += u64::from(main);
+        stretch.opens_groups |= main && frame.kind == FrameKind::Leading;
         let over = |open: &Open| {
             open.part.len > PART_LEN_MAX
                 || open.items >= PART_FRAMES_MAX
@@ -315,7 +318,12 @@ impl RunScan {
             last: frame.time,
             items: 0,
         });
-        before?.end_at(place, frame.time)
+        let before = before?;
+        let own_end = match stretch.opens_groups {
+            true => before.last_end(),
+            false => frame.time,
+        };
+        before.end_at(place, frame.time, own_end)
     }
 }
 
@@ -328,6 +336,7 @@ impl Stretch {
             begun: VecDeque::new(),
             pictures: 0,
             orphans: false,
+            opens_groups: false,
         }
     }
 
@@ -364,19 +373,20 @@ impl Open {
 
     /// Ends where its last frame does.
     fn end(self, behind: RunPlace) -> Option<Part> {
-        let end = self.own_end();
-        self.end_at(behind, end)
+        let end = self.last_end();
+        self.end_at(behind, end, end)
     }
 
-    fn own_end(&self) -> UnixMicros {
+    /// When its last picture so far ends.
+    fn last_end(&self) -> UnixMicros {
         self.last + Micros(self.times.interval_us())
     }
 
-    fn end_at(self, behind: RunPlace, end: UnixMicros) -> Option<Part> {
+    fn end_at(self, behind: RunPlace, end: UnixMicros, own_end: UnixMicros) -> Option<Part> {
         let part = Part {
             behind,
             end,
-            own_end: self.own_end().min(end),
+            own_end: own_end.min(end),
             ..self.part
         };
         self.listed.then_some(part)

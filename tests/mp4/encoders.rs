@@ -10,7 +10,7 @@ pub(crate) const ENCODERS: [(Codec, &[&str]); 5] = [
     (Codec::H265, X265_CLOSED),
     (Codec::H265, X265_OPEN),
 ];
-const X264_SIMPLE: &[&str] = &["-bf", "0", "-g", "50", "-preset", "ultrafast"];
+pub(crate) const X264_SIMPLE: &[&str] = &["-bf", "0", "-g", "50", "-preset", "ultrafast"];
 pub(crate) const X264_PYRAMID: &[&str] = &[
     "-bf",
     "3",
