@@ -8,6 +8,7 @@ use crate::{
     watcher::{extension, is_goodbye},
 };
 use bytes::Bytes;
+use socket2::SockRef;
 use std::{net::UdpSocket, time::Duration};
 
 /// More than anything here takes.
@@ -24,6 +25,9 @@ fn sockets() -> [UdpSocket; 2] {
     let sockets = ports.find_map(pair).expect("two ports are free");
     for socket in &sockets {
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        // As much as the system lets it: nothing is to be lost while the test is not scheduled.
+        let room = SockRef::from(socket).set_recv_buffer_size(4 << 20);
+        room.expect("room for datagrams");
     }
     sockets
 }
