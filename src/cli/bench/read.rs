@@ -81,7 +81,7 @@ const THIN_LEN: usize = 64;
 const THIN_HELD_MAX: u64 = 48 << 20;
 const DENSE_HELD_MAX: u64 = 512 << 20;
 /// Listings to measure.
-const LISTINGS: u32 = 100;
+const LISTINGS: u32 = 1000;
 /// What is asked for at each seek.
 const SEEK_LEN: Micros = Micros::from_secs(10);
 
