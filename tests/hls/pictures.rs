@@ -42,7 +42,7 @@ fn lists_show_exactly_the_pictures_at_their_times() {
         let shown = picture_md5s(&["-i", two.join("media.m3u8").to_str().unwrap()]);
         let last = shown.iter().map(|(time, _)| *time).max().unwrap();
         let (shown, told) = (last - shown[0].0 + 40_000, lasts(&two));
-        assert!((shown - told).abs() <= 40_000, "{shown} and {told}");
+        assert!((shown - told).abs() <= 20_000, "{shown} and {told}");
     }
 }
 
