@@ -134,3 +134,32 @@ pub struct TrackSet {
     /// Video first where there is video.
     pub tracks: Vec<Track>,
 }
+
+#[cfg(test)]
+impl TrackSet {
+    /// H.264, with G.711 or without.
+    pub(crate) fn sample(sound: bool) -> Self {
+        let pictures = Track {
+            codec: Codec::H264,
+            clock_rate: 90_000,
+            video: Some(VideoParameters::default()),
+            audio: None,
+            encoding: String::new(),
+        };
+        let audio = Track {
+            codec: Codec::PcmA,
+            clock_rate: 8_000,
+            video: None,
+            audio: Some(AudioParameters {
+                sample_rate: 8_000,
+                channels: 1,
+                config: Bytes::new(),
+            }),
+            encoding: String::new(),
+        };
+        let audio = sound.then_some(audio);
+        Self {
+            tracks: std::iter::once(pictures).chain(audio).collect(),
+        }
+    }
+}

@@ -350,6 +350,18 @@ mod tests {
         window.update(look, recorded.found(look.range));
     }
 
+    /// A camera with a key frame every two seconds, its list, and what one was told who followed it.
+    fn followed_for_a_minute() -> (Recorded, LiveWindow, Told) {
+        let (mut recorded, mut window) = (Recorded::new(), LiveWindow::default());
+        let mut told = Told::default();
+        for _ in 0..30 {
+            recorded.grow(2 * SECOND);
+            ask(&mut window, &recorded);
+            told.hear(&window);
+        }
+        (recorded, window, told)
+    }
+
     fn sequence(window: &LiveWindow) -> u64 {
         let ListKind::Live(numbers) = window.kind() else {
             panic!("a live list is live");
@@ -418,14 +430,7 @@ mod tests {
     /// A camera that is gone for long: what the ring takes goes from the list too, to the last part, and numbers go on when it is back.
     #[test]
     fn what_the_ring_has_taken_is_not_listed() {
-        let mut recorded = Recorded::new();
-        let mut window = LiveWindow::default();
-        let mut told = Told::default();
-        for _ in 0..30 {
-            recorded.grow(2 * SECOND);
-            ask(&mut window, &recorded);
-            told.hear(&window);
-        }
+        let (mut recorded, mut window, mut told) = followed_for_a_minute();
         for gone in 15..=30 {
             recorded.end += 1800 * SECOND;
             recorded.gone = gone;
@@ -478,14 +483,7 @@ mod tests {
     /// Key frames come otherwise than before: one long part is left out, more make a list of their own.
     #[test]
     fn a_list_keeps_its_target_duration() {
-        let mut recorded = Recorded::new();
-        let mut window = LiveWindow::default();
-        let mut told = Told::default();
-        for _ in 0..30 {
-            recorded.grow(2 * SECOND);
-            ask(&mut window, &recorded);
-            told.hear(&window);
-        }
+        let (mut recorded, mut window, mut told) = followed_for_a_minute();
         assert_eq!(window.target(), 4);
         recorded.grow(12 * SECOND);
         recorded.grow(2 * SECOND);

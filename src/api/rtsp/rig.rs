@@ -20,10 +20,7 @@ use crate::{
     },
     base::{Clock, ClockState, Micros, UnixMicros},
     catalog::{CameraChange, CameraUrl, Catalog},
-    media::{
-        AudioParameters, Codec, Frame, FrameKind, GapCause, Track, TrackId, TrackSet,
-        VideoParameters,
-    },
+    media::{Frame, FrameKind, GapCause, TrackId, TrackSet},
     store::{
         RunDescription,
         recordings::Recordings,
@@ -206,24 +203,6 @@ impl Rig {
 }
 
 fn description() -> RunDescription {
-    let pictures = Track {
-        codec: Codec::H264,
-        clock_rate: 90_000,
-        video: Some(VideoParameters::default()),
-        audio: None,
-        encoding: String::new(),
-    };
-    let sound = Track {
-        codec: Codec::PcmA,
-        clock_rate: 8_000,
-        video: None,
-        audio: Some(AudioParameters {
-            sample_rate: 8_000,
-            channels: 1,
-            config: Bytes::new(),
-        }),
-        encoding: String::new(),
-    };
     RunDescription {
         camera: "gate".to_owned(),
         name: "Gate".to_owned(),
@@ -232,9 +211,7 @@ fn description() -> RunDescription {
         started: UnixMicros(START),
         clock: ClockState::UNKNOWN,
         camera_offset: None,
-        tracks: TrackSet {
-            tracks: vec![pictures, sound],
-        },
+        tracks: TrackSet::sample(true),
     }
 }
 

@@ -2,10 +2,7 @@
 
 use crate::{
     base::{Clock, ClockState, Micros, SystemClock, UnixMicros, seed::Seed, units::ByteSize},
-    media::{
-        AudioParameters, Codec, Frame, FrameKind, GapCause, StreamId, Track, TrackId, TrackSet,
-        VideoParameters,
-    },
+    media::{Frame, FrameKind, GapCause, StreamId, TrackId, TrackSet},
     playback::replay::RecordingsNow,
     store::{
         RunDescription,
@@ -203,7 +200,7 @@ impl Recorder {
             started,
             clock: ClockState::UNKNOWN,
             camera_offset: None,
-            tracks: tracks(self.sound),
+            tracks: TrackSet::sample(self.sound),
         });
     }
 
@@ -234,31 +231,4 @@ impl Recorder {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
-}
-
-fn tracks(sound: bool) -> TrackSet {
-    let pictures = Track {
-        codec: Codec::H264,
-        clock_rate: 90_000,
-        video: Some(VideoParameters::default()),
-        audio: None,
-        encoding: String::new(),
-    };
-    let audio = Track {
-        codec: Codec::PcmA,
-        clock_rate: 8_000,
-        video: None,
-        audio: Some(AudioParameters {
-            sample_rate: 8_000,
-            channels: 1,
-            config: Bytes::new(),
-        }),
-        encoding: String::new(),
-    };
-    let tracks = if sound {
-        vec![pictures, audio]
-    } else {
-        vec![pictures]
-    };
-    TrackSet { tracks }
 }
