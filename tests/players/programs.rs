@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-/// How much each program plays: VLC keeps time, though twice as fast.
+/// How much each program plays: VLC keeps time, though four times as fast.
 const PLAYED: Micros = Micros::from_secs(4);
 /// From the first picture on, that is, at a key frame; and in the middle of a group of pictures.
 const STARTS: [Micros; 2] = [Micros::ZERO, Micros::from_millis(1_500)];
@@ -26,9 +26,8 @@ type Player = fn(&str) -> Vec<String>;
 
 const PLAYERS: [(&str, Player); 3] = [("mpv", mpv), ("GStreamer", gstreamer), ("VLC", vlc)];
 
-/// Files that begin with a key frame, and lists, are shown picture by picture as ffmpeg shows them. Of files that begin between two key
-/// frames other players may flash what is only decoded. VLC leaves out what is late, on a busy machine up to a third was; all come to the
-/// last picture asked for.
+/// Files that begin with a key frame, and lists, are shown picture by picture as ffmpeg shows them, to the last one. Of files that begin
+/// between two key frames other players may flash what is only decoded. VLC leaves out what is late: on a busy machine up to a third.
 #[test]
 fn every_player_opens_files_and_lists() {
     let stage = stage();
@@ -45,10 +44,12 @@ fn every_player_opens_files_and_lists() {
                         let hidden = if *exact { 0 } else { camera_group(camera) };
                         let most = expected.len() + hidden;
                         assert!(shown.len() <= most, "{name} {url}: {}", shown.len());
-                        let missing = missing(&shown, expected);
-                        assert_eq!(shown.last().map(String::as_str), expected.last().copied());
                         // VLC keeps time: on a busy machine it shows none that are late, and behind what it has flashed it is.
                         let late = if name == "VLC" { expected.len() / 2 } else { 0 };
+                        let last = shown.last().map(String::as_str);
+                        let end = &expected[expected.len() - 1 - late..];
+                        assert!(last.is_some_and(|last| end.contains(&last)), "{name} {url}");
+                        let missing = missing(&shown, expected);
                         assert!(missing <= late, "{name} {url}: {missing} are missing");
                     });
                 }
@@ -135,12 +136,7 @@ fn vlc(url: &str) -> Vec<String> {
         command.args(["-u", "nobody", "--", "cvlc"]);
     }
     let quiet = ["-q", "-I", "dummy", "--no-audio", "--no-spu", "--no-osd"];
-    let every = [
-        "--no-drop-late-frames",
-        "--no-skip-frames",
-        "--no-avcodec-hurry-up",
-        "--rate=2",
-    ];
+    let every = ["--no-drop-late-frames", "--no-skip-frames", "--rate=4"];
     let output = command
         .args(quiet)
         .args(["--no-video-title-show", "--avcodec-hw=none"])
