@@ -4,7 +4,7 @@
 use super::{
     boxes::BoxWriter,
     cut::Cut,
-    fragment::sample_flags,
+    head::sample_flags,
     movie::FrameTable,
     mp4::{Chosen, chosen_frames},
     output_tracks::OutputTracks,

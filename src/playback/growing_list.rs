@@ -165,7 +165,7 @@ mod tests {
     use crate::{
         base::{Micros, seed::Seed},
         playback::{
-            fragment::{FragmentTracks, Receiver, tests::run},
+            fragment_tracks::{FragmentTracks, Receiver, tests::run},
             hls::{MediaList, Show},
         },
     };

@@ -1,5 +1,5 @@
-//! The head of a progressive MP4: `ftyp`, the wall clock box, `moov` and the header of `mdat`. The boxes that say what a track is are
-//! those of a fragmented file too (`fragment`).
+//! The head of an MP4: `ftyp`, the wall clock box, `moov` and the header of `mdat` of a progressive one, and the boxes of `moov` that a
+//! fragmented one has too, or has instead.
 //!
 //! All header boxes are version 1, because microseconds since 1904 or of a day do not fit into 32 bits.
 
@@ -10,7 +10,7 @@ use super::{
     sample_tables::SampleTables,
     wall_clock_box::write_wall_clock,
 };
-use crate::base::UnixMicros;
+use crate::{base::UnixMicros, media::FrameKind};
 
 /// Seconds from 1904-01-01, where MP4 counts from, to 1970-01-01 (ISO 14496-12 §8.2.2.3).
 const MP4_TO_UNIX_SECONDS: i64 = 2_082_844_800;
@@ -241,4 +241,66 @@ pub(crate) fn write_media_information(minf: &mut BoxWriter, track: &OutputTrack)
             dref.full(b"url ", 0, 1, |_| {});
         });
     });
+}
+
+/// `mvex`: the samples are in fragments (ISO 14496-12 §8.8.1 to §8.8.3). `duration` of all of them, when it is known.
+pub(crate) fn write_extends<'a>(
+    moov: &mut BoxWriter,
+    duration: Option<u64>,
+    tracks: impl Iterator<Item = (u32, &'a OutputTrack)>,
+) {
+    moov.container(b"mvex", |mvex| {
+        if let Some(duration) = duration {
+            mvex.full(b"mehd", 1, 0, |mehd| mehd.u64(duration));
+        }
+        for (id, track) in tracks {
+            mvex.full(b"trex", 0, 0, |trex| {
+                trex.u32(id);
+                trex.u32(1); // the first sample entry
+                trex.zeros(8); // duration and size: told by each sample
+                let kind = if track.codec.is_video() {
+                    FrameKind::Reference
+                } else {
+                    FrameKind::Key
+                };
+                trex.u32(sample_flags(kind));
+            });
+        }
+    });
+}
+
+/// A track whose samples are all in fragments.
+pub(crate) fn write_empty_track(moov: &mut BoxWriter, creation: u64, id: u32, track: &OutputTrack) {
+    moov.container(b"trak", |trak| {
+        write_track_header(trak, creation, id, 0, track);
+        trak.container(b"mdia", |mdia| {
+            write_media_header(mdia, creation, 0, track);
+            mdia.container(b"minf", |minf| {
+                write_media_information(minf, track);
+                minf.container(b"stbl", |stbl| {
+                    write_sample_entries(stbl, track);
+                    for kind in [b"stts", b"stsc"] {
+                        stbl.full(kind, 0, 0, |table| table.u32(0));
+                    }
+                    stbl.full(b"stsz", 0, 0, |stsz| stsz.zeros(8));
+                    stbl.full(b"stco", 0, 0, |stco| stco.u32(0));
+                });
+            });
+        });
+    });
+}
+
+/// ISO 14496-12 §8.8.3.1: what the sample depends on, whether any depends on it, and whether decoding can start at it.
+pub(crate) fn sample_flags(kind: FrameKind) -> u32 {
+    const LEADING: u32 = 1 << 26;
+    const DEPENDS: u32 = 1 << 24;
+    const DEPENDS_ON_NONE: u32 = 2 << 24;
+    const NONE_DEPENDS: u32 = 2 << 22;
+    const NO_SYNC: u32 = 1 << 16;
+    match kind {
+        FrameKind::Key => DEPENDS_ON_NONE,
+        FrameKind::Reference | FrameKind::Damaged => DEPENDS | NO_SYNC,
+        FrameKind::Disposable => DEPENDS | NONE_DEPENDS | NO_SYNC,
+        FrameKind::Leading => LEADING | DEPENDS | NO_SYNC,
+    }
 }

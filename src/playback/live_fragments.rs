@@ -1,7 +1,10 @@
 //! Live video for browsers: the frames of a run as fragments, each sent as it comes. Written by the same hand as the parts of HLS, so both
 //! fit together on one player; only the decode times of a run that is joined in the middle begin at the frame it is joined at.
 
-use super::fragment::{DecodeClock, FragmentBuilder, FragmentTracks, Receiver};
+use super::{
+    fragment::FragmentBuilder,
+    fragment_tracks::{DecodeClock, FragmentTracks, Receiver},
+};
 use crate::{
     base::{Micros, UnixMicros},
     media::{Frame, FrameKind},

@@ -251,7 +251,7 @@ mod tests {
     use crate::{
         base::seed::Seed,
         playback::{
-            fragment::{FragmentTracks, Receiver, tests::run},
+            fragment_tracks::{FragmentTracks, Receiver, tests::run},
             parts::GRID,
         },
     };

@@ -3,7 +3,7 @@
 
 use super::{
     body::chosen_bytes,
-    fragment::{FragmentTracks, Receiver},
+    fragment_tracks::{FragmentTracks, Receiver},
     movie::FrameTable,
     mp4::OutputFrame,
     parts::{Part, PartFragment, PartScan},

@@ -10,7 +10,8 @@
 //! Kept: (P1) a part is listed only when nothing can be added to it; (P2) what is listed has all that its decode times are made from.
 
 use super::{
-    fragment::{Fragment, FragmentBuilder, FragmentTracks},
+    fragment::{Fragment, FragmentBuilder},
+    fragment_tracks::FragmentTracks,
     recent_times::RecentTimes,
 };
 use crate::{

@@ -5,7 +5,7 @@ use nvring::{
     base::UnixMicros,
     media::FrameEntry,
     playback::{
-        fragment::{FragmentTracks, Receiver},
+        fragment_tracks::{FragmentTracks, Receiver},
         hls::{ListKind, MediaList, Show, part_file, target_duration},
         movie::FrameTable,
         parts::{Part, PartFragment, PartScan, RunPlace},
