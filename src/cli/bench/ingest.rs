@@ -2,16 +2,14 @@
 
 use super::{
     device::DeviceCounters,
+    in_folder,
     made_up::bits,
     site::{
         Running, frames_unsent, free_address, gaps, gaps_in_words, metric, metrics, prepare, since,
-        start_cameras, start_recorder, work_folder,
+        start_cameras, start_recorder,
     },
 };
-use crate::cli::{
-    CliError, Context,
-    output::{print_json, print_line},
-};
+use crate::cli::{CliError, Context, output::print_line};
 use std::{
     collections::BTreeMap,
     io::Read,
@@ -98,13 +96,11 @@ pub(super) fn run_cameras(args: &CamerasArgs) -> Result<(), CliError> {
 /// # Errors
 /// When a process of it cannot be started, or not all cameras record.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let folder = work_folder(&args.dir)?;
-    let result = measure(args, context, &folder);
-    let _ = std::fs::remove_dir_all(&folder);
-    let figures = result?;
-    if args.json {
-        return print_json(&figures);
-    }
+    let measure = |folder: &Path| measure(args, context, folder);
+    in_folder(&args.dir, args.json, measure, report)
+}
+
+fn report(figures: &Figures) -> Result<(), CliError> {
     print_line(format_args!(
         "{} cameras, {:.0} s: {:.0} Mbit/s received, {:.0} frames/s, {} frames lost, {}",
         figures.cameras,

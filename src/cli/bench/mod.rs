@@ -12,7 +12,8 @@ mod site;
 mod usage;
 mod write;
 
-use crate::cli::{CliError, Context};
+use crate::cli::{CliError, Context, output::print_json};
+use std::path::Path;
 
 /// Measure this machine: writing, reading, or the whole recorder with simulated cameras and viewers
 #[derive(clap::Args, Debug)]
@@ -45,5 +46,29 @@ pub fn run(args: Args, context: &Context) -> Result<(), CliError> {
         Bench::Relay(args) => relay::run(&args, context),
         Bench::Cameras(args) => ingest::run_cameras(&args),
         Bench::Viewers(args) => relay::run_viewers(&args),
+    }
+}
+
+/// Measures in a folder of its own in `dir`, which is removed afterwards, and prints the figures: as JSON, or as `report` words them.
+fn in_folder<F: serde::Serialize>(
+    dir: &Path,
+    json: bool,
+    measure: impl FnOnce(&Path) -> Result<F, CliError>,
+    report: impl FnOnce(&F) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let folder = dir.join(format!("nvring-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        CliError::failed(format!(
+            "{}: {error}; choose another folder with --dir",
+            folder.display()
+        ))
+    })?;
+    let result = measure(&folder);
+    let _ = std::fs::remove_dir_all(&folder);
+    let figures = result?;
+    if json {
+        print_json(&figures)
+    } else {
+        report(&figures)
     }
 }

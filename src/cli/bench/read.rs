@@ -7,6 +7,7 @@
 
 use super::{
     fio::{self, FioResult},
+    in_folder,
     made_up::{FRAMES_PER_SECOND, MadeUp, POOL, bits},
     percentiles::Percentiles,
     read_figures::{Figures, mean, report},
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     base::{Clock, Micros, TimeRange, UnixMicros, seed::Seed, units::ByteSize},
-    cli::{CliError, Context, output::print_json, progress::Progress},
+    cli::{CliError, Context, progress::Progress},
     format::segment::file_name,
     media::{GapCause, StreamId},
     playback::{
@@ -90,35 +91,20 @@ const SEEK_LEN: Micros = Micros::from_secs(10);
 /// # Errors
 /// When the volume cannot be made, filled or read.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let folder = args
-        .dir
-        .join(format!("nvring-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|error| io_error(&folder, error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| CliError::failed(format!("threads: {error}")))?;
-    let bench = Bench {
-        args,
-        clock: context.clock(),
-        folder: folder.clone(),
+    let measure = |folder: &Path| {
+        let bench = Bench {
+            args,
+            clock: context.clock(),
+            folder: folder.to_owned(),
+        };
+        runtime.block_on(bench.measure())
     };
-    let result = runtime.block_on(bench.measure());
-    let _ = std::fs::remove_dir_all(&folder);
-    let figures = result?;
-    if args.json {
-        print_json(&figures)
-    } else {
-        report(&figures)
-    }
-}
-
-fn io_error(folder: &Path, error: std::io::Error) -> CliError {
-    CliError::failed(format!(
-        "{}: {error}; choose another folder with --dir",
-        folder.display()
-    ))
+    in_folder(&args.dir, args.json, measure, report)
 }
 
 struct Bench<'a> {
@@ -144,7 +130,8 @@ impl Bench<'_> {
         self.check(&store, dense).await?;
         let number = self.clock.now().0 as u64;
         let mut seed = Seed::new(number);
-        let usage = Usage::of("self").map_err(|error| io_error(&self.folder, error))?;
+        let usage =
+            Usage::of("self").map_err(|error| CliError::failed(format!("/proc: {error}")))?;
         let timeline_ms = self.list(&store, &mut seed, dense).await?;
         let cameras_ms = self.bounds(&store);
         let seeks = self.seek(&store, &mut seed, dense).await?;

@@ -2,16 +2,16 @@
 //!
 //! First the recorder records without viewers, then with them; what it needs more is theirs.
 
-use super::site::{
-    Running, frames_unsent, free_address, gaps, gaps_in_words, metric, metrics, prepare, since,
-    start_cameras, start_recorder, work_folder,
+use super::{
+    in_folder,
+    site::{
+        Running, frames_unsent, free_address, gaps, gaps_in_words, metric, metrics, prepare, since,
+        start_cameras, start_recorder,
+    },
 };
 use crate::{
     base::Micros,
-    cli::{
-        CliError, Context,
-        output::{print_json, print_line},
-    },
+    cli::{CliError, Context, output::print_line},
 };
 use std::{
     collections::BTreeMap,
@@ -89,13 +89,11 @@ struct Figures {
 /// # Errors
 /// When a process of it cannot be started, or not all cameras record.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let folder = work_folder(&args.dir)?;
-    let result = measure(args, context, &folder);
-    let _ = std::fs::remove_dir_all(&folder);
-    let figures = result?;
-    if args.json {
-        return print_json(&figures);
-    }
+    let measure = |folder: &Path| measure(args, context, folder);
+    in_folder(&args.dir, args.json, measure, report)
+}
+
+fn report(figures: &Figures) -> Result<(), CliError> {
     print_line(format_args!(
         "{} viewers of {} cameras, {:.0} s: {:.0} Mbit/s received, {:.0} Mbit/s sent; viewers missed {} packets, {} frames for being slow; \
          recording lost {} frames, {}",

@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -37,18 +37,6 @@ impl Running {
             ))
         })
     }
-}
-
-/// A folder in `dir`, to be removed afterwards.
-pub(super) fn work_folder(dir: &Path) -> Result<PathBuf, CliError> {
-    let folder = dir.join(format!("nvring-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|error| {
-        CliError::failed(format!(
-            "{}: {error}; choose another folder with --dir",
-            folder.display()
-        ))
-    })?;
-    Ok(folder)
 }
 
 /// Starts the recorder of `folder` and waits until all cameras record.

@@ -5,22 +5,24 @@
 use super::{
     device::DeviceCounters,
     fio::{self, FioResult},
+    in_folder,
     made_up::{FRAMES_PER_SECOND, MadeUp, POOL, bits},
     usage::Usage,
 };
 use crate::{
     base::{Clock, Micros, UnixMicros, units::ByteSize},
-    cli::{
-        CliError, Context,
-        output::{print_json, print_line},
-    },
+    cli::{CliError, Context, output::print_line},
     media::GapCause,
     store::{
         pool::{Store, StoreOptions, VolumeSpec, format_volume},
         volume::FormatOptions,
     },
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Write made-up frames of many streams to a volume; fio runs beside it
 #[derive(clap::Args, Debug)]
@@ -78,31 +80,11 @@ struct Figures {
 /// # Errors
 /// When the volume cannot be made or written.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let clock = context.clock();
-    let folder = args
-        .dir
-        .join(format!("nvring-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|error| {
-        CliError::failed(format!(
-            "{}: {error}; choose another folder with --dir",
-            folder.display()
-        ))
-    })?;
-    let result = measure(args, &clock, &folder);
-    let _ = std::fs::remove_dir_all(&folder);
-    let figures = result?;
-    if args.json {
-        print_json(&figures)
-    } else {
-        report(&figures)
-    }
+    let measure = |folder: &Path| measure(args, &context.clock(), folder);
+    in_folder(&args.dir, args.json, measure, report)
 }
 
-fn measure(
-    args: &Args,
-    clock: &Arc<dyn Clock>,
-    folder: &std::path::Path,
-) -> Result<Figures, CliError> {
+fn measure(args: &Args, clock: &Arc<dyn Clock>, folder: &Path) -> Result<Figures, CliError> {
     let fio = |seconds| {
         if args.no_fio {
             Ok(None)
