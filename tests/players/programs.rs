@@ -46,7 +46,9 @@ fn every_player_opens_files_and_lists() {
                         assert!(shown.len() <= most, "{name} {url}: {}", shown.len());
                         let last = shown.last().map(String::as_str);
                         assert_eq!(last, expected.last().copied(), "{name} {url}");
-                        assert_eq!(missing(&shown, expected), 0, "{name} {url}");
+                        // Of the first two pictures VLC shows only the second where that is due before the first could be shown.
+                        let overtaken = usize::from(name == "VLC" && *exact);
+                        assert_eq!(missing(&shown, &expected[overtaken..]), 0, "{name} {url}");
                     });
                 }
             });
