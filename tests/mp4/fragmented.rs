@@ -2,7 +2,8 @@
 
 use crate::{
     assert_readers_are_silent,
-    camera::{START, film, picture_md5s, tone, tool},
+    camera::{START, film, picture_md5s, tone},
+    duration::duration_us,
     encoders::{ENCODERS, X264_PYRAMID},
     gaps::two_runs,
     pictures::expected_pictures,
@@ -16,7 +17,6 @@ use nvring::{
         fragmented::FragmentedLayout,
     },
 };
-use std::path::Path;
 
 /// Frames that are there only because others refer to them are shown for so long all together, in microseconds.
 const UNSEEN_US: i64 = 20_000;
@@ -49,21 +49,6 @@ fn file_from(recording: &Recording, layout: &FragmentedLayout, from: u64) -> Vec
     }
     assert_eq!(offset, layout.total_len().max(from));
     file
-}
-
-fn duration_us(path: &Path) -> i64 {
-    let path = path.to_str().unwrap();
-    let probe = [
-        "-v",
-        "error",
-        "-show_entries",
-        "format=duration",
-        "-of",
-        "csv=p=0",
-        path,
-    ];
-    let (out, _) = tool("ffprobe", &probe);
-    (out.trim().parse::<f64>().unwrap() * 1e6).round() as i64
 }
 
 /// Method: random ranges of what every encoder makes; the pictures ffmpeg decodes against those of the elementary stream.

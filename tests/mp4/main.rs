@@ -7,6 +7,7 @@ mod appearance;
 mod camera;
 mod check;
 mod disorder;
+mod duration;
 mod encoders;
 mod fragmented;
 mod gaps;

@@ -8,7 +8,11 @@
     reason = "cameras and players run in real time, and a test that waits must end"
 )]
 
+#[path = "../recorder/clips.rs"]
+mod clips;
 mod decode;
+#[path = "../recorder/encodings.rs"]
+mod encodings;
 mod lists;
 mod pictures;
 mod programs;

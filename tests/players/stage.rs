@@ -1,6 +1,10 @@
 //! The one recording that all tests look at: a recorder and its cameras, which run on until the last test has ended.
 
-use crate::decode::{Picture, decode, run};
+use crate::{
+    clips::clip,
+    decode::{Picture, decode, run},
+    encodings::encoding,
+};
 use nvring::base::{Clock, Micros, SystemClock, UnixMicros};
 use serde_json::Value;
 use std::{
@@ -59,33 +63,11 @@ pub(crate) fn stage() -> &'static Stage {
 
 /// Clips of the simulator, and the cameras that play them.
 const CLIPS: [&str; 4] = ["h264", "h264b", "h265", "h265b"];
-/// Films served by GStreamer: H.264 without and with B-frames, H.265 with them.
-const FILMS: [(&str, &[&str]); 3] = [
-    ("gst264", &["-c:v", "libx264", "-g", "25", "-bf", "0"]),
-    (
-        "gst264b",
-        &[
-            "-c:v",
-            "libx264",
-            "-g",
-            "25",
-            "-x264-params",
-            "scenecut=0:open-gop=0:bframes=2",
-        ],
-    ),
-    (
-        "gst265b",
-        &[
-            "-c:v",
-            "libx265",
-            "-g",
-            "25",
-            "-tag:v",
-            "hvc1",
-            "-x265-params",
-            "log-level=none:bframes=3:open-gop=0:scenecut=0",
-        ],
-    ),
+/// Cameras that GStreamer serves, and how their films are encoded: H.264 without and with B-frames, H.265 with them.
+const FILMS: [(&str, &str); 3] = [
+    ("gst264", "h264"),
+    ("gst264b", "h264b"),
+    ("gst265b", "h265b"),
 ];
 
 impl Stage {
@@ -97,7 +79,7 @@ impl Stage {
             .keep();
         let films: Vec<PathBuf> = FILMS
             .iter()
-            .map(|(name, video)| film(&folder.join(name).with_extension("mp4"), video))
+            .map(|(name, video)| film(&folder.join(name).with_extension("mp4"), encoding(video)))
             .collect();
         let mut clips: Vec<String> = CLIPS.map(str::to_owned).to_vec();
         clips.push(FAULTY_CLIPS[0].to_owned());
@@ -296,18 +278,8 @@ fn md5_list(pictures: &[Picture]) -> Vec<String> {
 
 /// Pictures per second of a clip of the simulator, and its pictures.
 fn clip_pictures(name: &str) -> (u32, Vec<String>) {
-    let known = camsim::clip::CLIPS.iter().find(|clip| clip.name == name);
-    let kind = if name.starts_with("h265") {
-        "265"
-    } else {
-        "264"
-    };
-    let file = format!(
-        "{}/tools/camsim/clips/{name}.{kind}",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let pictures = decode(&[file]).remove(0);
-    (known.expect("a clip").rate, md5_list(&pictures))
+    let (per_second, file) = clip(name);
+    (per_second, md5_list(&decode(&[file]).remove(0)))
 }
 
 /// Four seconds of moving picture with AAC, every picture different from all others.

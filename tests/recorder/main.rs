@@ -8,6 +8,8 @@
     reason = "processes run in real time, and a test that waits must end"
 )]
 
+mod clips;
+mod encodings;
 mod films;
 mod harness;
 mod kill;

@@ -3,6 +3,8 @@
 //! ffmpeg.
 
 use crate::{
+    clips::clip,
+    encodings::encoding,
     films::{assert_repeats, film, gstreamer, pictures},
     harness::{Recorder, Site, alone},
 };
@@ -39,18 +41,9 @@ struct Source {
 impl Source {
     /// A clip of the simulator.
     fn of_clip(name: &str) -> Self {
-        let kind = if name.starts_with("h265") {
-            "265"
-        } else {
-            "264"
-        };
-        let file = format!(
-            "{}/tools/camsim/clips/{name}.{kind}",
-            env!("CARGO_MANIFEST_DIR")
-        );
-        let known = camsim::clip::CLIPS.iter().find(|clip| clip.name == name);
+        let (per_second, file) = clip(name);
         Self {
-            per_second: known.expect("a clip").rate,
+            per_second,
             pictures: pictures(Path::new(&file), None),
         }
     }
@@ -94,31 +87,9 @@ fn every_picture_of_every_camera_is_that_of_the_source() {
         ..camsim::Options::new(clips.len())
     };
     let simulated = camsim::Server::start(options).expect("the cameras start");
-    let x264 = ["-c:v", "libx264", "-g", "25", "-x264-params"];
-    let x265 = [
-        "-c:v",
-        "libx265",
-        "-g",
-        "25",
-        "-tag:v",
-        "hvc1",
-        "-x265-params",
-    ];
-    let films = [
-        film(
-            &site.path("b.mp4"),
-            &[&x264[..], &["scenecut=0:open-gop=0:bframes=2"]].concat(),
-        ),
-        film(
-            &site.path("hevc.mp4"),
-            &[
-                &x265[..],
-                &["log-level=none:bframes=3:open-gop=0:scenecut=0"],
-            ]
-            .concat(),
-        ),
-    ];
-    let mounts: Vec<(&str, &Path)> = ["b", "hevc"]
+    let films =
+        ["h264b", "h265b"].map(|name| film(&site.path(name).with_extension("mp4"), encoding(name)));
+    let mounts: Vec<(&str, &Path)> = ["b264", "b265"]
         .into_iter()
         .zip(films.iter().map(PathBuf::as_path))
         .collect();

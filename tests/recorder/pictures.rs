@@ -3,6 +3,7 @@
 //! must be the source's.
 
 use crate::{
+    encodings::{ENCODINGS, encoding},
     films::{assert_repeats, film, gstreamer, pictures, run},
     harness::{NVRING, Site, alone},
 };
@@ -60,46 +61,11 @@ pub(crate) fn export(site: &Site, camera: &str, range: Option<TimeRange>) -> Pat
 fn pictures_recorded_from_gstreamer_are_those_of_the_source() {
     let _alone = alone();
     let site = Site::new(16, 4 << 20);
-    let x264 = [
-        "-c:v",
-        "libx264",
-        "-g",
-        "25",
-        "-x264-params",
-        "scenecut=0:open-gop=0",
-    ];
-    let x265 = ["-c:v", "libx265", "-g", "25", "-tag:v", "hvc1"];
-    let films = [
-        film(
-            &site.path("plain.mp4"),
-            &[&x264[..], &["-bf", "0"]].concat(),
-        ),
-        film(&site.path("b.mp4"), &[&x264[..], &["-bf", "2"]].concat()),
-        film(
-            &site.path("hevc.mp4"),
-            &[
-                &x265[..],
-                &[
-                    "-x265-params",
-                    "log-level=none:bframes=0:open-gop=0:scenecut=0",
-                ],
-            ]
-            .concat(),
-        ),
-        film(
-            &site.path("hevcb.mp4"),
-            &[
-                &x265[..],
-                &[
-                    "-x265-params",
-                    "log-level=none:bframes=3:open-gop=0:scenecut=0",
-                ],
-            ]
-            .concat(),
-        ),
-    ];
-    let mounts: Vec<(&str, &Path)> = ["plain", "b", "hevc", "hevcb"]
+    let films =
+        ENCODINGS.map(|(name, options)| film(&site.path(name).with_extension("mp4"), options));
+    let mounts: Vec<(&str, &Path)> = ENCODINGS
         .into_iter()
+        .map(|(name, _)| name)
         .zip(films.iter().map(PathBuf::as_path))
         .collect();
     let (_camera, port) = gstreamer(&mounts, &[]);
@@ -140,19 +106,7 @@ fn all_but_the_last_second(recordings: &Recordings, camera: &str) -> TimeRange {
 fn groups_without_loss_are_whole_though_one_packet_in_a_hundred_is_lost() {
     let _alone = alone();
     let site = Site::new(16, 4 << 20);
-    let film = film(
-        &site.path("film.mp4"),
-        &[
-            "-c:v",
-            "libx264",
-            "-g",
-            "25",
-            "-bf",
-            "0",
-            "-x264-params",
-            "scenecut=0",
-        ],
-    );
+    let film = film(&site.path("film.mp4"), encoding("h264"));
     let (_camera, port) = gstreamer(&[("lossy", &film)], &["--drop", "0.01"]);
     record(&site, &[format!("rtsp://127.0.0.1:{port}/lossy")], 20);
     let (whole, damaged) = whole_groups(&site.recordings());

@@ -11,6 +11,8 @@
 mod archive;
 mod changes;
 mod client;
+#[path = "../recorder/encodings.rs"]
+mod encodings;
 #[path = "../recorder/films.rs"]
 mod films;
 mod flood;

@@ -3,6 +3,7 @@
 //! decoded picture must be the source's, and every frame of a simulated camera must bear the mark of the one before it plus one.
 
 use crate::{
+    encodings::ENCODINGS,
     films::{assert_repeats, film, gstreamer, pictures},
     rig::{Rig, cameras},
     shown::{ffmpeg, gst, mpv},
@@ -16,6 +17,7 @@ use std::{
 
 /// Pictures looked at of each player: two groups and a half.
 const PICTURES: usize = 60;
+
 /// A film and what is known of it.
 struct Source {
     camera: &'static str,
@@ -23,45 +25,16 @@ struct Source {
     pictures: Vec<String>,
 }
 
+/// The camera that sends it, its codec, and its file.
 fn films(folder: &Path) -> Vec<(&'static str, &'static str, PathBuf)> {
-    let x264 = [
-        "-c:v",
-        "libx264",
-        "-g",
-        "25",
-        "-x264-params",
-        "scenecut=0:open-gop=0",
-    ];
-    let x265 = [
-        "-c:v",
-        "libx265",
-        "-g",
-        "25",
-        "-tag:v",
-        "hvc1",
-        "-x265-params",
-    ];
-    let make = |name: &str, args: &[&[&str]]| film(&folder.join(name), &args.concat());
-    vec![
-        ("cam0", "h264", make("plain.mp4", &[&x264, &["-bf", "0"]])),
-        ("cam1", "h264", make("b.mp4", &[&x264, &["-bf", "2"]])),
-        (
-            "cam2",
-            "h265",
-            make(
-                "hevc.mp4",
-                &[&x265, &["log-level=none:bframes=0:open-gop=0:scenecut=0"]],
-            ),
-        ),
-        (
-            "cam3",
-            "h265",
-            make(
-                "hevcb.mp4",
-                &[&x265, &["log-level=none:bframes=3:open-gop=0:scenecut=0"]],
-            ),
-        ),
-    ]
+    let cameras = ["cam0", "cam1", "cam2", "cam3"].into_iter();
+    cameras
+        .zip(ENCODINGS)
+        .map(|(camera, (name, options))| {
+            let file = folder.join(name).with_extension("mp4");
+            (camera, &name[..4], film(&file, options))
+        })
+        .collect()
 }
 
 /// A player on a thread of its own, what it watches, and what it saw.

@@ -4,6 +4,7 @@
 
 use crate::{
     archive::{CLIPS, archive, film as stored, played},
+    encodings::encoding,
     films::{assert_repeats, film, gstreamer, pictures},
     harness::Site,
     rig::{Rig, wait_until},
@@ -39,21 +40,17 @@ struct Source {
 
 /// Records the films, and serves what was recorded.
 fn record(folder: &Path) -> (Rig, Vec<Source>) {
-    let x264 = "scenecut=0:open-gop=0:bframes=2";
-    let h264 = ["-c:v", "libx264", "-g", "25", "-x264-params", x264];
-    let h265 = [
-        "-c:v",
-        "libx265",
-        "-g",
-        "25",
-        "-tag:v",
-        "hvc1",
-        "-x265-params",
-        "log-level=none:bframes=3:open-gop=0:scenecut=0",
-    ];
     let films = [
-        ("cam0", "h264", film(&folder.join("h264.mp4"), &h264)),
-        ("cam1", "h265", film(&folder.join("h265.mp4"), &h265)),
+        (
+            "cam0",
+            "h264",
+            film(&folder.join("h264.mp4"), encoding("h264b")),
+        ),
+        (
+            "cam1",
+            "h265",
+            film(&folder.join("h265.mp4"), encoding("h265b")),
+        ),
     ];
     let mounts: Vec<(&str, &Path)> = films
         .iter()

@@ -7,6 +7,8 @@ mod bad_input;
 #[path = "../mp4/camera.rs"]
 mod camera;
 mod damage;
+#[path = "../mp4/duration.rs"]
+mod duration;
 mod fetch;
 mod lookup;
 mod mediamtx;

@@ -2,7 +2,8 @@
 //! requests and answers its documentation shows; every video decoded and held against the source.
 
 use crate::{
-    camera::{START, frame_time, picture_md5s, tool},
+    camera::{START, frame_time, picture_md5s},
+    duration::duration_us,
     fetch::{Fetched, fetch},
     remote::{Running, serve_with},
     site::{Site, at, recorded},
@@ -42,21 +43,6 @@ fn save(site: &Site, name: &str, fetched: &Fetched) -> PathBuf {
 
 fn shown(path: &Path) -> Vec<(i64, String)> {
     picture_md5s(&["-i", path.to_str().unwrap()])
-}
-
-fn duration_us(path: &Path) -> i64 {
-    let path = path.to_str().unwrap();
-    let probe = [
-        "-v",
-        "error",
-        "-show_entries",
-        "format=duration",
-        "-of",
-        "csv=p=0",
-        path,
-    ];
-    let (out, _) = tool("ffprobe", &probe);
-    (out.trim().parse::<f64>().unwrap() * 1e6).round() as i64
 }
 
 #[test]
