@@ -52,10 +52,7 @@ pub(super) struct StillQuery {
 #[utoipa::path(get, path = "/cameras/{id}/frame", params(CameraPath, StillQuery), responses(
     (status = 200, description = "The picture",
         headers(("Nvring-Frame-Time" = String, description = "When it is shown")),
-        content((String = "video/mp4"), (String = "video/H264"), (String = "video/H265"), (String = "image/jpeg"))),
-    (status = 206, description = "The bytes asked for", content(
-        (String = "video/mp4"), (String = "video/H264"), (String = "video/H265"), (String = "image/jpeg"), (String = "multipart/byteranges"))),
-    (status = 304, description = "It is what the client has")))]
+        content((String = "video/mp4"), (String = "video/H264"), (String = "video/H265"), (String = "image/jpeg")))))]
 pub(super) async fn get(
     State(app): Shared,
     Path(id): Path<String>,

@@ -181,9 +181,7 @@ impl Listed {
 
 /// HLS: the list to give to a player: names the lists of the streams.
 #[utoipa::path(get, path = "/cameras/{id}/hls/index.m3u8", params(CameraPath, timeline::Range), responses(
-    (status = 200, description = "The list to give to a player: names the lists of the streams", body = String, content_type = "application/vnd.apple.mpegurl"),
-    (status = 206, description = "The bytes asked for", content((String = "application/vnd.apple.mpegurl"), (String = "multipart/byteranges"))),
-    (status = 304, description = "It is what the client has")))]
+    (status = 200, description = "The list to give to a player: names the lists of the streams", body = String, content_type = "application/vnd.apple.mpegurl")))]
 pub(super) async fn index(
     State(app): Shared,
     Path(id): Path<String>,
@@ -221,9 +219,7 @@ pub(super) async fn index(
 
 /// HLS: the parts of one stream.
 #[utoipa::path(get, path = "/cameras/{id}/hls/media.m3u8", params(CameraPath, timeline::Range), responses(
-    (status = 200, description = "The parts of one stream", body = String, content_type = "application/vnd.apple.mpegurl"),
-    (status = 206, description = "The bytes asked for", content((String = "application/vnd.apple.mpegurl"), (String = "multipart/byteranges"))),
-    (status = 304, description = "It is what the client has")))]
+    (status = 200, description = "The parts of one stream", body = String, content_type = "application/vnd.apple.mpegurl")))]
 pub(super) async fn media(
     State(app): Shared,
     Path(id): Path<String>,
@@ -236,9 +232,7 @@ pub(super) async fn media(
 
 /// HLS: the key frames of the parts alone, for trick play.
 #[utoipa::path(get, path = "/cameras/{id}/hls/keys.m3u8", params(CameraPath, timeline::Range), responses(
-    (status = 200, description = "The key frames of the parts alone, for trick play", body = String, content_type = "application/vnd.apple.mpegurl"),
-    (status = 206, description = "The bytes asked for", content((String = "application/vnd.apple.mpegurl"), (String = "multipart/byteranges"))),
-    (status = 304, description = "It is what the client has")))]
+    (status = 200, description = "The key frames of the parts alone, for trick play", body = String, content_type = "application/vnd.apple.mpegurl")))]
 pub(super) async fn keys(
     State(app): Shared,
     Path(id): Path<String>,
@@ -328,9 +322,7 @@ fn list(
 
 /// HLS: an init segment, a part, or its key frame, as the lists name them.
 #[utoipa::path(get, path = "/cameras/{id}/hls/{run}/{part}", params(CameraPath, PartPath, timeline::Range), responses(
-    (status = 200, description = "The segment", body = String, content_type = "video/mp4"),
-    (status = 206, description = "The bytes asked for", content((String = "video/mp4"), (String = "multipart/byteranges"))),
-    (status = 304, description = "It is what the client has")))]
+    (status = 200, description = "The segment", body = String, content_type = "video/mp4")))]
 pub(super) async fn part(
     State(app): Shared,
     Path((id, run, name)): Path<(String, String, String)>,

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document: made from the handlers themselves, so that it cannot speak of another program.
 //!
-//! What a handler does not say of itself is added here: the problems every route may answer with, each with its kinds.
+//! What a handler does not say of itself is added here: what every route of its sort may answer with, and the problems, each with its
+//! kinds.
 
 use super::{
     App, Shared,
@@ -85,14 +86,31 @@ fn name(method: &str, path: &str) -> String {
 }
 
 fn add(operation: &mut Operation, status: u16) {
-    let answer = if status == 304 {
-        let answer = ResponseBuilder::new().description("It is what the client has");
-        RefOr::T(answer.build())
-    } else {
-        RefOr::Ref(Ref::from_response_name(component(status)))
-    };
     let responses = &mut operation.responses.responses;
+    let answer = match status {
+        206 => RefOr::T(some_bytes(responses.get("200"))),
+        304 => {
+            let answer = ResponseBuilder::new().description("It is what the client has");
+            RefOr::T(answer.build())
+        }
+        _ => RefOr::Ref(Ref::from_response_name(component(status))),
+    };
     responses.entry(status.to_string()).or_insert(answer);
+}
+
+/// Byte ranges of the file that `whole` describes (RFC 9110 §15.3.7).
+fn some_bytes(whole: Option<&RefOr<Described>>) -> Described {
+    let Some(RefOr::T(whole)) = whole else {
+        panic!("a route that gives files describes the whole file");
+    };
+    let text = <String as utoipa::PartialSchema>::schema();
+    let several = ContentBuilder::new().schema(Some(text)).build();
+    let some = ResponseBuilder::new()
+        .description("The bytes asked for")
+        .content("multipart/byteranges", several);
+    let mut some = some.build();
+    some.content.extend(whole.content.clone());
+    some
 }
 
 fn component(status: u16) -> String {

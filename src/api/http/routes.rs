@@ -13,7 +13,7 @@ use axum::{
 use std::sync::Arc;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
 
-/// What a route answers with, and so which problems it has besides those of all.
+/// What a route answers with, and so which answers it has besides its own and those of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// Text made at once.
@@ -34,7 +34,7 @@ impl Answer {
             Self::Text => &[],
             Self::Known => &[304, 412],
             Self::Listing => &[304, 412, 429],
-            Self::File => &[412, 416, 429],
+            Self::File => &[206, 304, 412, 416, 429],
             Self::Live => &[426, 429],
         }
     }

@@ -19,9 +19,7 @@ use axum::{
 
 /// A range of time as one MP4.
 #[utoipa::path(get, path = "/cameras/{id}/video.mp4", params(CameraPath, timeline::Range), responses(
-    (status = 200, description = "The whole file", body = String, content_type = "video/mp4"),
-    (status = 206, description = "The bytes asked for", content((String = "video/mp4"), (String = "multipart/byteranges"))),
-    (status = 304, description = "It is what the client has")))]
+    (status = 200, description = "The whole file", body = String, content_type = "video/mp4")))]
 pub(super) async fn get(
     State(app): Shared,
     Path(id): Path<String>,
