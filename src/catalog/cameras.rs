@@ -23,19 +23,6 @@ pub struct ImportCounts {
     pub unchanged: u64,
 }
 
-/// Whose a stream identity is or was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamName {
-    /// The camera.
-    pub camera: CameraId,
-    /// Its name for people.
-    pub name: String,
-    /// Which of its streams.
-    pub role: StreamRole,
-    /// When the camera was removed; `None` while it is enrolled.
-    pub removed: Option<UnixMicros>,
-}
-
 /// The sealed part of a camera's row, as JSON. A later release may add fields, never change the meaning of one.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct SourceRecord {
@@ -130,25 +117,6 @@ impl Catalog {
             }
             Ok(counts)
         })
-    }
-
-    /// Whose stream this is or was; `None` when this catalog never gave it.
-    pub fn stream_name(&self, stream: StreamId) -> Result<Option<StreamName>, CatalogError> {
-        self.connection()
-            .query_row(
-                "SELECT cameras.id, name, role, removed_us FROM streams JOIN cameras ON row = camera WHERE streams.id = ?1",
-                [stream.0],
-                |row| {
-                    Ok(StreamName {
-                        camera: parsed(row, 0)?,
-                        name: row.get(1)?,
-                        role: parsed(row, 2)?,
-                        removed: row.get::<_, Option<i64>>(3)?.map(UnixMicros),
-                    })
-                },
-            )
-            .optional()
-            .map_err(|source| self.database_error(source))
     }
 
     fn import_row(

@@ -31,7 +31,7 @@ pub use camera::{Camera, CameraChange, CameraError, DEFAULT_POOL, Patch, Removed
 pub use camera_id::CameraId;
 pub use camera_url::CameraUrl;
 pub use camera_words::{StreamRole, System, Transport, WordError};
-pub use cameras::{ImportCounts, StreamName};
+pub use cameras::ImportCounts;
 pub use error::CatalogError;
 pub use import::ImportRow;
 pub use secret::Secret;

@@ -83,12 +83,6 @@ impl MappedFile {
         done.map_err(|source| error("flush", &self.path, source))
     }
 
-    /// Starts writing back the bytes in `range` and does not wait; promises nothing.
-    pub fn flush_async(&self, range: Range<usize>) -> Result<(), DiskError> {
-        let done = self.map.flush_async_range(range.start, range.len());
-        done.map_err(|source| error("flush", &self.path, source))
-    }
-
     /// Lengthens the file to `len` bytes, allocated and zero, and maps it anew.
     ///
     /// # Errors
@@ -161,7 +155,6 @@ mod tests {
         assert!(file.as_slice().len() == 10_000 && file.as_slice().iter().all(|byte| *byte == 0));
         file.as_mut_slice()[5_000..5_003].copy_from_slice(b"abc");
         file.flush(5_000..5_003).unwrap();
-        file.flush_async(0..10_000).unwrap();
         assert_eq!(&fs::read(&path).unwrap()[4_999..5_004], b"\0abc\0");
         drop(file);
         assert_eq!(

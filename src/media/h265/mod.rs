@@ -19,8 +19,6 @@ pub mod nal_type {
     pub const RASL_R: u8 = 9;
     /// The first random access point type: BLA with leading pictures.
     pub const BLA_W_LP: u8 = 16;
-    /// Clean random access.
-    pub const CRA: u8 = 21;
     /// The last type kept for random access points.
     pub const RSV_IRAP_23: u8 = 23;
     /// The last type of coded slices.

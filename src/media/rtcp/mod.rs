@@ -126,25 +126,6 @@ pub struct ReportBlock {
     pub since_last_report: u32,
 }
 
-impl ReportBlock {
-    /// The time there and back, when the receiver has seen a report of ours (§6.4.1). `now`: when the block came, on the clock of the
-    /// sender reports.
-    pub fn round_trip(&self, now: UnixMicros) -> Option<crate::base::Micros> {
-        if self.last_report == 0 {
-            return None;
-        }
-        let now = (now.to_ntp() >> 16) as u32;
-        let short = now
-            .wrapping_sub(self.last_report)
-            .wrapping_sub(self.since_last_report);
-        // Clocks that stepped give nonsense: beyond nine hours the difference is below zero.
-        let short = i64::from(i32::try_from(short).ok()?);
-        Some(crate::base::Micros(
-            short * 1_000_000 / SHORT_NTP_PER_SECOND,
-        ))
-    }
-}
-
 /// What a client tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
