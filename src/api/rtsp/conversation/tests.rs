@@ -73,7 +73,12 @@ impl Rig {
 
     /// Performs whatever is to be done successfully; the stream has two tracks.
     fn ask(&mut self, method: &str, url: &str, headers: &str) -> Response {
-        match self.step(method, url, headers) {
+        let step = self.step(method, url, headers);
+        self.perform(step)
+    }
+
+    fn perform(&mut self, step: Step) -> Response {
+        match step {
             Step::Answer(response) | Step::Close(response) => response,
             Step::Perform(deed) => {
                 let outcome = match &deed {
@@ -466,4 +471,52 @@ fn a_track_set_up_again_may_go_another_way() {
         461,
         "a second one goes alike"
     );
+}
+
+/// Goal: the fuzz target of this conversation begins deep inside it. Method: what it is given to begin with, and how each request goes.
+#[test]
+fn what_the_fuzzer_begins_with_are_whole_conversations() {
+    macro_rules! seed {
+        ($name:literal) => {
+            include_bytes!(concat!("../../../../fuzz/seeds/rtsp_session/", $name))
+        };
+    }
+    let seeds: [(&[u8], &[u16]); 5] = [
+        (seed!("live-tcp"), &[200; 9]),
+        (seed!("live-udp"), &[200, 200, 451, 200]),
+        (seed!("replay"), &[200; 6]),
+        (seed!("signed-in"), &[401, 200, 200, 200, 401, 401]),
+        (seed!("late-and-wrong"), &[200, 200, 200, 454, 400]),
+    ];
+    for (seed, expected) in seeds {
+        let users = (seed[0] & 1 == 1).then(|| Users::parse("a:b").expect("users"));
+        let mut rig = Rig::new();
+        let party = Party {
+            nonce: "n".to_owned(),
+            ..party(1, [127, 0, 0, 1])
+        };
+        rig.conversation = Conversation::new(rules(users), party);
+        let mut number = 0;
+        let limits = SessionLimits {
+            all: 4,
+            per_client: 3,
+        };
+        rig.sessions = Sessions::new(limits, move || {
+            number += 1;
+            SessionId(number.to_string())
+        });
+        // Behind a byte of options and one for the length of pieces.
+        let mut inbox = Inbox::default();
+        inbox.buffer().extend_from_slice(&seed[2..]);
+        let mut codes = Vec::new();
+        while let Ok(Some(incoming)) = inbox.read() {
+            if let Incoming::Request(request) = incoming {
+                let step = rig
+                    .conversation
+                    .handle(&request, &mut rig.sessions, rig.now);
+                codes.push(rig.perform(step).status().code());
+            }
+        }
+        assert_eq!(codes, expected, "{}", String::from_utf8_lossy(&seed[2..]));
+    }
 }
